@@ -1,0 +1,116 @@
+"""The one connection an account keeps between polls, and what to do when it dies."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from connectors.imap import failures
+from connectors.imap.connection import Connection
+from connectors.imap.options import ImapOptions
+from connectors.imap.session import Selected, Session
+from connectors.imap.wire import Forbidden
+from crm_sync.core.errors import CrmSyncError, Unreachable
+from crm_sync.ports import Clock
+
+Result = TypeVar("Result")
+
+
+class Link:
+    """Gives a signed-in `Session`, the kept one or a new one. Raises only errors of the house."""
+
+    def __init__(self, options: ImapOptions, clock: Clock) -> None:
+        self.options = options
+        self.clock = clock
+        self._session: Session | None = None
+
+    @property
+    def where(self) -> str:
+        """Host and port, for people."""
+        return self.options.where
+
+    def session(self) -> Session:
+        """The kept session, or a new one."""
+        if self._session is None:
+            self._session = self.sign_in(self.connect())
+        return self._session
+
+    def keep(self, session: Session) -> None:
+        """Takes over a session as the kept one."""
+        self.drop()
+        self._session = session
+
+    def keeps(self, session: Session) -> bool:
+        """Whether this is still the kept session."""
+        return self._session is session
+
+    def once_again(self, work: Callable[[Session], Result]) -> Result:
+        """Does `work`; when a kept connection turns out dead, once more on a new one."""
+        kept = self._session is not None
+        try:
+            return work(self.session())
+        except failures.LOST as error:
+            self.drop()
+            if not kept:
+                raise self.broken(error) from error
+        try:
+            return work(self.session())
+        except failures.LOST as error:
+            self.drop()
+            raise self.broken(error) from error
+
+    def connect(self) -> Connection:
+        """A new connection, not signed in."""
+        try:
+            return Connection(self.options)
+        except failures.LOST as error:
+            raise self.broken(error) from error
+
+    def sign_in(self, connection: Connection) -> Session:
+        """A session of the account on a new connection."""
+        options, session = self.options, Session(connection)
+        try:
+            answer = session.sign_in(options.username, options.password.get_secret_value())
+        except Forbidden as error:
+            session.close()
+            raise failures.unsendable(error, options) from None
+        except failures.LOST as error:
+            session.close()
+            raise self.broken(error) from None
+        if not answer.ok:
+            session.close()
+            raise failures.signing_in(answer.text, options, self.clock.now())
+        return session
+
+    def open(self, session: Session, folder: bytes) -> Selected | None:
+        """Has a folder open for reading in a session; None when it is not there."""
+        if session.selected is not None and session.selected.name == folder:
+            return session.selected
+        return self.reopen(session, folder)
+
+    def reopen(self, session: Session, folder: bytes) -> Selected | None:
+        """Opens a folder anew, so that what came meanwhile is seen."""
+        opened = session.examine(folder)
+        if isinstance(opened, Selected):
+            return opened
+        if failures.is_missing(opened.text):
+            return None
+        raise self.refused(opened.text, "EXAMINE")
+
+    def refused(self, text: bytes, command: str) -> CrmSyncError:
+        """The error for a NO or BAD to a command."""
+        return failures.answer(text, command, self.where, self.clock.now())
+
+    def broken(self, error: BaseException) -> CrmSyncError:
+        """The error for a connection that failed."""
+        return failures.connecting(error, self.options, self.clock.now())
+
+    def out_of_order(self, what: str) -> CrmSyncError:
+        """The error for a server that does not keep to its own word."""
+        return Unreachable(what, where=self.where, advice="Trying again later.")
+
+    def drop(self) -> None:
+        """Lets go of the connection without a word; never raises."""
+        session, self._session = self._session, None
+        if session is not None:
+            with suppress(Exception):
+                session.close()

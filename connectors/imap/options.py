@@ -1,0 +1,76 @@
+"""What an admin may write for a mailbox with `connector = "imap"`."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from crm_sync.core.durations import parse_duration
+
+ALL = "all"
+
+
+class Timeouts(BaseModel):
+    """Seconds to wait: for a connection, for any sign of life, for a whole answer.
+
+    Some servers delay the answer to a failed sign-in by 15 seconds.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    connect: float = Field(default=15, gt=0, le=600)
+    read: float = Field(default=60, gt=0, le=3600)
+    answer: float = Field(default=300, gt=0, le=3600)
+
+
+class ImapOptions(BaseModel):
+    r"""The keys of a mailbox that are the connector's own.
+
+    `since` is a length of time or "all". `folders` are special-use names ("\\Sent", RFC 6154),
+    "\\Inbox" or plain names; none means all but junk, trash and drafts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: Annotated[str, Field(min_length=1, max_length=255)]
+    port: int | None = Field(default=None, ge=1, le=65535)
+    security: Literal["tls", "starttls", "none"] = "tls"
+    ca_file: Path | None = None
+    username: Annotated[str, Field(min_length=1, max_length=500)]
+    password: SecretStr
+    since: str = "90d"
+    folders: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
+    page_size: int = Field(default=500, ge=1, le=500)
+    timeouts: Timeouts = Timeouts()
+
+    @field_validator("since")
+    @classmethod
+    def _is_a_length_of_time(cls, value: str) -> str:
+        if value.strip().lower() == ALL:
+            return ALL
+        if parse_duration(value).delta is None:
+            raise ValueError('business days do not fit here; write it like 90d, or "all"')
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, value: str) -> str:
+        if any(c.isspace() or c in "/\0" for c in value):
+            raise ValueError("a host name is expected, without scheme, blanks or path")
+        return value
+
+    @property
+    def effective_port(self) -> int:
+        """The port, or the usual one (RFC 8314 section 7)."""
+        return self.port or (993 if self.security == "tls" else 143)
+
+    @property
+    def where(self) -> str:
+        """Host and port, for people."""
+        return f"{self.host}:{self.effective_port}"
+
+    @property
+    def reach(self) -> timedelta | None:
+        """How far back the first sync goes; None for everything."""
+        return None if self.since == ALL else parse_duration(self.since).delta

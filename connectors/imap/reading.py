@@ -1,0 +1,235 @@
+"""Texts of messages: only text parts are fetched, cut at 256 kB, for many messages at a time."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from connectors.imap.asking import Asked, Asking, Pending
+from connectors.imap.bodystructure import TextPart, read_structure
+from connectors.imap.folders import raw_of
+from connectors.imap.headers import NAMES, SURPRISES, item_of
+from connectors.imap.hint import Hint, read_hint
+from connectors.imap.link import Link
+from connectors.imap.session import Selected, Session, items_of
+from connectors.imap.tokens import Token, Unparsable
+from connectors.imap.wire import Reply
+from crm_sync.core.records import Attachment, Body, Locator, UnreadableItem
+from crm_sync.core.text import decode_part, read_message
+
+LARGEST_TEXT: Final = 256 * 1024
+LARGEST_WHOLE: Final = 1024 * 1024
+_MOST_AT_ONCE: Final = 200
+_MOST_BYTES_AT_ONCE: Final = 4 * 1024 * 1024
+_STRUCTURE: Final = b"BODYSTRUCTURE"
+_WHOLE: Final = b"BODY.PEEK[]<0.%d>" % LARGEST_WHOLE
+
+
+@dataclass(slots=True)
+class _Message:
+    """A message to read: where from, what to fetch, what came."""
+
+    uid: int
+    locators: list[Locator]
+    hint: Hint | None
+    parts: tuple[TextPart, ...] = ()
+    whole: bool = False
+    attachments: tuple[Attachment, ...] = ()
+    replies: list[Reply] = field(default_factory=list)
+    silent: bool = False
+    problem: str = ""
+
+
+class Reading:
+    """One `read`; raises as `Pull` does."""
+
+    def __init__(self, link: Link, *, items: bool) -> None:
+        self._link = link
+        self._items = items
+        self._now = link.clock.now()
+
+    def bodies(self, locators: Sequence[Locator]) -> Iterator[Body]:
+        """Exactly one body for each locator, folder by folder."""
+        folders: dict[str, list[Locator]] = defaultdict(list)
+        for locator in locators:
+            folders[locator.stream].append(locator)
+        for stream, here in folders.items():
+            yield from self._folder(raw_of(stream), here)
+
+    def _folder(self, folder: bytes | None, locators: Sequence[Locator]) -> Iterator[Body]:
+        opened = None if folder is None else self._link.once_again(lambda s: self._open(s, folder))
+        messages: dict[int, _Message] = {}
+        for locator in locators:
+            uid = _uid(locator.key, opened)
+            if uid is None:
+                yield Body(locator, gone=True)
+            elif uid in messages:
+                messages[uid].locators.append(locator)
+            else:
+                messages[uid] = _Message(uid, [locator], read_hint(locator.hint))
+        if folder is not None and opened is not None and messages:
+            asking = Asking(self._link, folder, opened.uidvalidity)
+            yield from self._read(asking, list(messages.values()))
+
+    def _open(self, session: Session, folder: bytes) -> Selected | None:
+        return self._link.reopen(session, folder)
+
+    def _read(self, asking: Asking, messages: Sequence[_Message]) -> Iterator[Body]:
+        """Chunk by chunk: while one is decoded the next two are on their way."""
+        chunks = [_Chunk(asking, part, items=self._items) for part in _chunks(messages)]
+        chunks[0].survey()
+        for place, chunk in enumerate(chunks):
+            if place + 1 < len(chunks):
+                chunks[place + 1].survey()
+            chunk.fetch()
+            if place:
+                yield from self._bodies(chunks[place - 1].end(), asking)
+        yield from self._bodies(chunks[-1].end(), asking)
+
+    def _bodies(self, messages: Sequence[_Message], asking: Asking) -> Iterator[Body]:
+        silent = sorted(m.uid for m in messages if m.silent)
+        announced = asking.announced(silent) if silent else set()
+        for message in messages:
+            if message.silent and message.uid not in announced:
+                yield from (Body(locator, gone=True) for locator in message.locators)
+                continue
+            if message.silent:
+                message.problem = "the server announces it but does not hand it out"
+            for locator in message.locators:
+                yield self._body(message, locator)
+
+    def _body(self, message: _Message, locator: Locator) -> Body:
+        if message.problem:
+            return Body(locator, problem=message.problem)
+        try:
+            text, attachments = _text(message)
+        except (Unparsable, *SURPRISES):
+            return Body(locator, problem="the text of the message can't be understood")
+        if not self._items:
+            return Body(locator, text, attachments)
+        item = item_of(locator.key, message.replies, self._now)
+        if item is None or isinstance(item, UnreadableItem):
+            reason = item.reason if item else "the server does not describe the message"
+            return Body(locator, item=item, problem=reason)
+        return Body(locator, text, attachments, item)
+
+
+class _Chunk:
+    """Some messages on their way through two questions: what is in them, and the texts."""
+
+    def __init__(self, asking: Asking, messages: Sequence[_Message], *, items: bool) -> None:
+        self._asking = asking
+        self._messages = {message.uid: message for message in messages}
+        self._also = NAMES if items else b"UID"
+        self._survey: Pending | None = None
+        self._fetches: list[Pending] = []
+
+    def survey(self) -> None:
+        """Asks for the structure of what is more than one plain text."""
+        uids = sorted(m.uid for m in self._messages.values() if not (m.hint and m.hint.is_plain))
+        if uids:
+            self._survey = self._asking.begin(uids, b"(%b %b)" % (self._also, _STRUCTURE))
+
+    def fetch(self) -> None:
+        """Asks for the texts, in one command for all messages with texts in the same places."""
+        if self._survey is not None:
+            self._take(self._asking.end(self._survey))
+        groups: dict[bytes, list[int]] = defaultdict(list)
+        for message in self._messages.values():
+            if not message.problem and not message.silent and (wanted := self._wanted(message)):
+                groups[wanted].append(message.uid)
+        self._fetches = [self._asking.begin(sorted(u), what) for what, u in groups.items()]
+
+    def end(self) -> list[_Message]:
+        """The messages with all that came for them."""
+        for pending in self._fetches:
+            self._take(self._asking.end(pending))
+        return list(self._messages.values())
+
+    def _take(self, asked: Asked) -> None:
+        for uid, replies in asked.replies.items():
+            self._messages[uid].replies += replies
+        for uid in asked.silent:
+            self._messages[uid].silent = True
+        for uid, reason in asked.failed.items():
+            self._messages[uid].problem = reason
+
+    def _wanted(self, message: _Message) -> bytes:
+        """What to fetch of a message; empty when there is no text in it."""
+        if message.hint is not None and message.hint.is_plain:
+            hint = message.hint
+            part = TextPart(
+                "TEXT", hint.media_type, hint.transfer_encoding, hint.charset, hint.size
+            )
+            message.parts = (part,)
+            return b"(%b %b)" % (self._also, _section(part))
+        try:
+            structure = read_structure(_items(message).get(_STRUCTURE))
+        except (Unparsable, *SURPRISES):
+            message.whole = True
+            return b"(UID %b)" % _WHOLE
+        message.parts, message.attachments = structure.texts, structure.attachments
+        sections = [_section(part) for part in message.parts]
+        return b"(UID %b)" % b" ".join(sections) if sections else b""
+
+
+def _section(part: TextPart) -> bytes:
+    return b"BODY.PEEK[%b]<0.%d>" % (part.section.encode("ascii"), LARGEST_TEXT)
+
+
+def _items(message: _Message) -> dict[bytes, Token]:
+    items: dict[bytes, Token] = {}
+    for reply in message.replies:
+        items |= items_of(reply)
+    return items
+
+
+def _text(message: _Message) -> tuple[str, tuple[Attachment, ...]]:
+    """Text and attachments; raises `Unparsable` when they did not come."""
+    sections = _sections(_items(message))
+    if message.whole:
+        read = read_message(sections[""])
+        return read.text, read.attachments
+    texts: dict[str, str] = {}
+    for part in message.parts:
+        if not texts.get(part.unless):
+            texts[part.section] = decode_part(
+                sections[part.section],
+                transfer_encoding=part.transfer_encoding,
+                charset=part.charset,
+                media_type=part.media_type,
+            )
+    return "\n\n".join(text for text in texts.values() if text), message.attachments
+
+
+def _sections(items: Mapping[bytes, Token]) -> dict[str, bytes]:
+    """The fetched sections by name: "BODY[1.2]<0>" is "1.2"; NIL is an empty text."""
+    found: dict[str, bytes] = {}
+    for name, value in items.items():
+        if name.startswith(b"BODY[") and not isinstance(value, list):
+            section = name[5:].partition(b"]")[0].decode("latin-1")
+            found[section] = value or b""
+    return found
+
+
+def _uid(key: str, opened: Selected | None) -> int | None:
+    """The UID in a key; None when it is of another epoch or no key of ours."""
+    validity, _, uid = key.partition(":")
+    if opened is None or validity != str(opened.uidvalidity):
+        return None
+    return int(uid) if uid.isascii() and uid.isdecimal() and 0 < int(uid[:11]) < 2**32 else None
+
+
+def _chunks(messages: Sequence[_Message]) -> Iterator[list[_Message]]:
+    """The messages in parts of bounded number and size."""
+    part: list[_Message] = []
+    size = 0
+    for message in messages:
+        expected = min(message.hint.size if message.hint else LARGEST_TEXT // 8, LARGEST_TEXT)
+        if part and (len(part) >= _MOST_AT_ONCE or size + expected > _MOST_BYTES_AT_ONCE):
+            yield part
+            part, size = [], 0
+        part.append(message)
+        size += expected
+    if part:
+        yield part

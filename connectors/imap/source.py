@@ -1,0 +1,148 @@
+"""A mailbox on an IMAP server as a `Source`: it reads, and changes nothing, not even a flag."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Final, TypeVar
+
+from connectors.imap import failures, folders
+from connectors.imap.cursor import Cursor
+from connectors.imap.folders import Folder, raw_of
+from connectors.imap.link import Link
+from connectors.imap.options import ImapOptions
+from connectors.imap.pulling import Pull, moved
+from connectors.imap.reading import Reading
+from connectors.imap.session import Answer, Session
+from connectors.imap.wire import Reply, quoted
+from crm_sync.core.errors import CrmSyncError
+from crm_sync.core.records import Body, Finding, Locator, Page, Stream
+from crm_sync.ports import Known, Surroundings
+
+Choose = Callable[[Sequence[Folder], Sequence[str]], list[Folder]]
+
+Result = TypeVar("Result")
+
+_ITEMS: Final = "(MESSAGES UIDNEXT UIDVALIDITY)"
+_LOOKS_PER_LISTING: Final = 20
+
+
+class ImapSource:
+    """See `crm_sync.ports.Source`. Keeps one connection, on which no folder is open during polls.
+
+    `choose` decides which folders are pulled; a provider with habits of its own brings another.
+    """
+
+    def __init__(
+        self, options: ImapOptions, surroundings: Surroundings, choose: Choose = folders.choose
+    ) -> None:
+        self._options = options
+        self._link = Link(options, surroundings.clock)
+        self._choose = choose
+        self._chosen: dict[str, Folder] = {}
+        self._all: list[Folder] = []
+        self._listing: list[Folder] = []
+        self._looks = 0
+        self._lists_simply = False
+
+    # -- the port ----------------------------------------------------------------------------
+
+    def streams(self) -> Sequence[Stream]:
+        """See `crm_sync.ports.Source.streams`: one round trip on a kept connection."""
+        self._all = self._link.once_again(self._look)
+        chosen = self._choose(self._all, self._options.folders)
+        self._chosen = {folder.key: folder for folder in chosen}
+        return [Stream(folder.key, folder.name, "mail") for folder in chosen]
+
+    def pull(self, stream: Stream, cursor: str | None, known: Known) -> Iterator[Page]:
+        """See `crm_sync.ports.Source.pull`."""
+        del known
+        at = None if cursor is None else Cursor.loads(cursor)
+        raw = raw_of(stream.key)
+        folder = self._chosen.get(stream.key)
+        status = folder.status if folder else None
+        if raw is None or not moved(at, status, self._link.clock.now()):
+            return
+        options = self._options
+        pull = Pull(self._link, raw, at, options.reach, options.page_size)
+        yield from self._guarded(pull.pages())
+
+    def read(self, locators: Sequence[Locator], *, items: bool = False) -> Iterator[Body]:
+        """See `crm_sync.ports.Source.read`."""
+        yield from self._guarded(Reading(self._link, items=items).bodies(locators))
+
+    def probe(self) -> Iterator[Finding]:
+        """See `crm_sync.ports.Source.probe`: connection and TLS, sign-in, folders."""
+        self.close()
+        step = "connect"
+        try:
+            connection = self._link.connect()
+            yield Finding(step, ok=True)
+            step = "sign in"
+            self._link.keep(self._link.sign_in(connection))
+            yield Finding(step, ok=True)
+            step = "folders"
+            self.streams()
+        except CrmSyncError as error:
+            yield Finding(step, ok=False, problem=error.what, advice=error.advice)
+        else:
+            yield self._folders_found()
+
+    def close(self) -> None:
+        """See `crm_sync.ports.Source.close`."""
+        self._link.drop()
+
+    # -- how ---------------------------------------------------------------------------------
+
+    def _look(self, session: Session) -> list[Folder]:
+        """All folders with the status of those that matter."""
+        if session.capabilities >= {"LIST-STATUS"} and not self._lists_simply:
+            uses = "SPECIAL-USE " if "SPECIAL-USE" in session.capabilities else ""
+            command = f'LIST "" "*" RETURN ({uses}STATUS {_ITEMS})'.encode()
+            answer, told = self._run(session, command)
+            if answer.ok:
+                return folders.folders_in(told)
+            # Some advertise it and know it only in part.
+            self._lists_simply = True
+        return self._look_simply(session)
+
+    def _look_simply(self, session: Session) -> list[Folder]:
+        """The same where LIST can't tell a status: a LIST now and then, STATUS for each choice."""
+        self._looks += 1
+        if not self._listing or self._looks % _LOOKS_PER_LISTING == 0:
+            uses = b" RETURN (SPECIAL-USE)" if "SPECIAL-USE" in session.capabilities else b""
+            answer, told = self._run(session, b'LIST "" "*"' + uses)
+            if not answer.ok:
+                raise self._link.refused(answer.text, "LIST")
+            self._listing = folders.folders_in(told)
+        chosen = self._choose(self._listing, self._options.folders)
+        asked = [b"STATUS %b %b" % (quoted(f.raw), _ITEMS.encode()) for f in chosen]
+        _, told = session.run(*session.unselect_command(), *asked)
+        return folders.with_status(self._listing, told)
+
+    @staticmethod
+    def _run(session: Session, command: bytes) -> tuple[Answer, list[Reply]]:
+        """A command that needs no open folder; closing one costs no round trip of its own."""
+        answers, told = session.run(*session.unselect_command(), command)
+        return answers[-1], told
+
+    def _folders_found(self) -> Finding:
+        missing = folders.missing(list(self._chosen.values()), self._options.folders)
+        if missing:
+            problem = f"not there: {', '.join(missing)}"
+            return Finding(
+                "folders", ok=False, problem=problem, advice=f"There are: {_names(self._all)}."
+            )
+        if not self._chosen:
+            return Finding("folders", ok=False, problem="there are none", advice="Check username.")
+        return Finding(f"folders {_names(self._chosen.values())}", ok=True)
+
+    def _guarded(self, results: Iterator[Result]) -> Iterator[Result]:
+        """What comes, with errors of the house only; a broken connection is let go."""
+        try:
+            yield from results
+        except failures.LOST as error:
+            self._link.drop()
+            raise self._link.broken(error) from error
+
+
+def _names(found: Iterable[Folder]) -> str:
+    return ", ".join(folder.name for folder in islice(found, 50))

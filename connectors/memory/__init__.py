@@ -1,0 +1,1 @@
+"""Connectors without a network, for tests and the demonstration."""

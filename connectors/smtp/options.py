@@ -1,0 +1,43 @@
+"""The keys of `[sender]` that belong to SMTP."""
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, SecretStr, model_validator
+
+Security = Literal["tls", "starttls", "none"]
+
+_PORTS = MappingProxyType({"tls": 465, "starttls": 587, "none": 25})
+
+
+class SmtpOptions(BaseModel):
+    """Where and how to hand mails over; times in seconds.
+
+    `ca_file` (PEM) replaces the system's certificate authorities. `dot_timeout` is the wait for the
+    answer to the end of the data; a shorter one only makes mails doubtful (RFC 5321 section
+    4.5.3.2.6).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    host: Annotated[str, Field(pattern=r"^[^\s@/]{1,253}$")]
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    security: Security = "starttls"
+    ca_file: Path | None = None
+    username: str = ""
+    password: SecretStr | None = None
+    connect_timeout: PositiveFloat = 15
+    command_timeout: PositiveFloat = 60
+    dot_timeout: PositiveFloat = 600
+
+    @property
+    def effective_port(self) -> int:
+        """The port asked for, else the one registered for this kind of security (RFC 8314)."""
+        return self.port or _PORTS[self.security]
+
+    @model_validator(mode="after")
+    def _sign_in_is_complete(self) -> Self:
+        if bool(self.username) != (self.password is not None):
+            raise ValueError("username and password must be given together, or neither")
+        return self

@@ -1,0 +1,283 @@
+"""Where everything meets: settings become objects, objects do a turn of work."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import cache, cached_property
+from pathlib import Path
+
+from crm_sync.core.addresses import canonical
+from crm_sync.core.errors import ConfigError, CrmSyncError, Problem, UsageError
+from crm_sync.core.keys import Keys
+from crm_sync.core.matching import Team
+from crm_sync.core.rendering import Renderer
+from crm_sync.core.worktime import WorkingTime
+from crm_sync.flow import dispatch as dispatching
+from crm_sync.flow import plan as planning
+from crm_sync.flow.dispatch import Dispatched
+from crm_sync.flow.post import GreetingRule, Post
+from crm_sync.flow.pull import Pulled, pull_account
+from crm_sync.flow.setup import FollowUpRule, Person, Setup
+from crm_sync.ports import Clock, Sender, Source, Surroundings
+from crm_sync.runtime import plugins, resources
+from crm_sync.runtime.clock import SystemClock
+from crm_sync.runtime.daemon import Daemon, Submit
+from crm_sync.runtime.logs import logger
+from crm_sync.settings import (
+    AccountSettings,
+    Settings,
+    ensure_master_key,
+    find_config,
+    load,
+)
+from crm_sync.store import accounts
+from crm_sync.store.accounts import Account
+from crm_sync.store.directory import DirectoryCache
+from crm_sync.store.engine import Store, open_store
+
+AccountProgress = Callable[[str, str, int, int | None], None]
+"""Told of long work: account, what is being done, how much is done, of how much."""
+
+
+def read_settings(config: Path | None) -> Settings:
+    """The configuration that a command uses. Raises `ConfigError` with all problems."""
+    path = find_config(config, os.environ, Path.cwd())
+    found = plugins.installed()
+    return load(path, environ=os.environ, source_kinds=found.sources, sender_kinds=found.senders)
+
+
+class App:
+    """The program with one configuration: an open diary, and connectors made as they are needed."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self._keys = Keys(ensure_master_key(settings))
+        self.store: Store = open_store(settings.database.url, self._keys)
+        self._sources: dict[str, Source] = {}
+        self._guard = threading.Lock()
+
+    def close(self) -> None:
+        """Lets go of connections and of the diary."""
+        for source in self._sources.values():
+            source.close()
+        self.store.close()
+
+    @cached_property
+    def setup(self) -> Setup:
+        """What the use cases are given."""
+        settings, team = self.settings, self.settings.team
+        reps = tuple(
+            Person(r.email, r.name, r.language, r.timezone, r.timezone.key) for r in settings.reps
+        )
+
+        @cache
+        def working_time(rep: str) -> WorkingTime:
+            zone = next((r.timezone for r in settings.reps if r.email == rep), team.timezone)
+            return WorkingTime(team.working_hours, zone, team.country or "")
+
+        return Setup(
+            store=self.store,
+            clock=self.clock,
+            team=self._team(),
+            zone=team.timezone,
+            directory=DirectoryCache(settings.matching.domains, frozenset(team.domains)),
+            reps=reps,
+            rules=tuple(FollowUpRule(r.kind, r.after) for r in settings.reminders),
+            working_time=working_time,
+        )
+
+    def _team(self) -> Team:
+        settings = self.settings
+        reps: dict[str, str] = {}
+        for rep in settings.reps:
+            for address in (rep.email, *rep.aliases):
+                reps[canonical(address) or address] = rep.email
+        senders = [s.from_.address for s in (settings.sender, *settings.senders) if s]
+        shared = [a for a in map(self._team_address, settings.accounts) if a]
+        return Team(
+            domains=frozenset(settings.team.domains),
+            reps=reps,
+            shared=frozenset(c for a in (*senders, *shared) if (c := canonical(a))),
+        )
+
+    @cached_property
+    def post(self) -> Post | None:
+        """How mails are written; None when no sender is configured."""
+        settings = self.settings
+        if settings.sender is None:
+            return None
+        witness = next((a for a in settings.accounts if self._team_address(a)), None)
+        return Post(
+            renderer=Renderer(resources.templates()),
+            sender=settings.sender.from_,
+            message_key=self._keys.message_key,
+            team_name=settings.team.name,
+            team_language=settings.team.language,
+            team_zone=settings.team.timezone.key,
+            digest_at=settings.sending.digest_at,
+            to_reps=settings.sending.reps,
+            greetings=tuple(
+                GreetingRule(g.occasion, g.send_at, g.customers) for g in settings.greetings
+            ),
+            open_sender=self.open_sender,
+            witness=self._team_address(witness) if witness else None,
+            witness_account=witness.name if witness else None,
+        )
+
+    def _team_address(self, account: AccountSettings) -> str | None:
+        return team_address(account, next(iter(self.settings.team.domains), ""))
+
+    def open_sender(self) -> Sender:
+        """A new sender of the team's mails; nothing is connected yet."""
+        sender = self.settings.sender
+        if sender is None:
+            raise ConfigError([Problem("sender", "there is no [sender]", "Add one to send mails.")])
+        kind = plugins.sender_kinds()[sender.connector]
+        return kind.build(sender.options, self._surroundings(sender.name))
+
+    def open_source(self, account: AccountSettings) -> Source:
+        """The source of an account, kept between pulls; nothing is connected yet."""
+        with self._guard:
+            source = self._sources.get(account.name)
+            if source is None:
+                kind = plugins.source_kinds()[account.connector]
+                source = kind.build(account.options, self._surroundings(account.name))
+                self._sources[account.name] = source
+            return source
+
+    def _surroundings(self, name: str) -> Surroundings:
+        return Surroundings(name, self.clock, self.settings.team.timezone)
+
+    def declared(self, names: Sequence[str] = ()) -> list[tuple[AccountSettings, Account]]:
+        """The configured accounts (all, or those of these names) with their rows in the diary."""
+        configured = {account.name: account for account in self.settings.accounts}
+        for name in names:
+            if name not in configured:
+                known = ", ".join(configured) or "none"
+                raise UsageError(f"there is no account {name!r}", advice=f"Configured: {known}.")
+        chosen = [configured[name] for name in names] if names else list(configured.values())
+        with self.store.read() as tx:
+            stored = {row.name: row for row in accounts.all_accounts(tx)}
+        if all(a.name in stored and _agrees(a, stored[a.name]) for a in chosen):
+            return [(a, stored[a.name]) for a in chosen]
+        with self.store.write() as tx:
+            return [(a, accounts.declare(tx, a.name, a.kind, a.connector, a.rep)) for a in chosen]
+
+    def pull(
+        self, names: Sequence[str] = (), progress: AccountProgress = lambda *_: None
+    ) -> list[Pulled]:
+        """One pull of the accounts, side by side in a bounded pool, in the order configured."""
+        chosen = self.declared(names)
+        if not chosen:
+            return []
+        with ThreadPoolExecutor(self.settings.daemon.workers, "pull") as pool:
+            work = [pool.submit(self._pull_one, a, row, progress) for a, row in chosen]
+            return [future.result() for future in work]
+
+    def _pull_one(
+        self, account: AccountSettings, row: Account, progress: AccountProgress
+    ) -> Pulled:
+        """One account, unless somebody else is pulling it."""
+        if not self.store.lock_account(row.id):
+            return Pulled(
+                row.name,
+                row.connector,
+                skipped=True,
+                error=f"{row.name} is being pulled by another process; it is left alone",
+            )
+        try:
+            pulled = pull_account(
+                self.setup,
+                row,
+                self.open_source(account),
+                interval=self.settings.daemon.poll_interval,
+                progress=lambda *what: progress(row.name, *what),
+            )
+        finally:
+            self.store.unlock_account(row.id)
+        if pulled.error:
+            logger().warning("pull", account=row.name, error=pulled.error)
+        elif pulled.seen or pulled.found:
+            logger().info(
+                "pull", account=row.name, seen=pulled.seen, logged=pulled.logged, found=pulled.found
+            )
+        return pulled
+
+    def plan_and_dispatch(self, stop: Callable[[], bool] = lambda: False) -> Dispatched:
+        """Plans what is due and sends what is ready."""
+        if self.post is None:
+            return Dispatched()
+        planning.plan(self.setup, self.post)
+        done = dispatching.dispatch(self.setup, self.post, stop=stop)
+        if done.error is not None:
+            logger().warning("dispatch", error=done.error.sentence())
+        if done.sent or done.in_doubt or done.failed:
+            logger().info("dispatch", sent=done.sent, failed=done.failed, in_doubt=done.in_doubt)
+        return done
+
+    def turn(self, progress: AccountProgress = lambda *_: None) -> tuple[list[Pulled], Dispatched]:
+        """One whole turn: pull, plan, dispatch."""
+        return self.pull((), progress), self.plan_and_dispatch()
+
+    def run(self) -> None:
+        """The daemon, until SIGTERM. Raises `CrmSyncError` when another one runs here."""
+        if not self.store.lock_daemon():
+            raise CrmSyncError(
+                "another crm-sync daemon runs on this database",
+                where=str(self.settings.database.path),
+                advice="Stop it first (systemctl stop crm-sync), or use another database.",
+            )
+        logger().info("start", accounts=len(self.settings.accounts))
+        daemon = Daemon(self._tick, self.settings.daemon.workers)
+        self._stopping = lambda: daemon.stopping
+        daemon.run()
+        logger().info("stop")
+
+    def _tick(self, submit: Submit) -> str:
+        chosen = self.declared()
+        with self.store.read() as tx:
+            due = accounts.due(tx, self.clock.now())
+        for account, row in chosen:
+            if row.id in due and not self._polled_lately(row):
+                submit(account.name, _work(self, account, row))
+        submit("dispatch", lambda: _ignored(self.plan_and_dispatch(self._stopping)))
+        red = [row.name for _, row in chosen if row.state in ("failing", "refused")]
+        return f"{len(chosen)} accounts, red: {', '.join(red) or 'none'}"
+
+    def _polled_lately(self, row: Account) -> bool:
+        """Whether the last pull, of which the diary need not know, is younger than the interval."""
+        last = self._last_polls.get(row.id)
+        now = self.clock.now()
+        if last is not None and abs(now - last) < self.settings.daemon.poll_interval:
+            return True
+        self._last_polls[row.id] = now
+        return False
+
+    @cached_property
+    def _last_polls(self) -> dict[int, datetime]:
+        return {}
+
+
+def _work(app: App, account: AccountSettings, row: Account) -> Callable[[], None]:
+    return lambda: _ignored(app._pull_one(account, row, lambda *_: None))  # noqa: SLF001  # ours
+
+
+def _ignored(_result: object) -> None:
+    """Work in the pool reports through the diary and the log."""
+
+
+def _agrees(account: AccountSettings, row: Account) -> bool:
+    return (account.kind, account.connector, account.rep) == (row.kind, row.connector, row.rep)
+
+
+def team_address(account: AccountSettings, domain: str) -> str | None:
+    """The own address of a team mailbox: as configured, else its user name, with our domain."""
+    if account.kind != "mailbox" or account.rep is not None:
+        return None
+    user = str(getattr(account.options, "username", ""))
+    if not account.address and user and "@" not in user:
+        user = f"{user}@{domain}" if domain else ""
+    return account.address or user or None

@@ -1,0 +1,102 @@
+"""What commands share: options, opening the program, and the two ways of printing."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from crm_sync.app import App
+    from crm_sync.settings import Settings
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="PATH", help="The configuration file.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def settings_of(config: Path | None) -> "Settings":
+    """The configuration that a command uses."""
+    from crm_sync.app import read_settings
+
+    return read_settings(config)
+
+
+@contextmanager
+def opened(config: Path | None) -> Iterator["App"]:
+    """The program with its diary open, closed again afterwards."""
+    from crm_sync.app import App
+    from crm_sync.runtime import logs
+
+    logs.configure(quiet=True)
+    app = App(settings_of(config))
+    try:
+        yield app
+    finally:
+        app.close()
+
+
+def print_object(entry: object) -> None:
+    """One JSON object on standard output."""
+    sys.stdout.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def print_lines(entries: Iterable[object]) -> None:
+    """JSON Lines on standard output."""
+    for entry in entries:
+        sys.stdout.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
+    """A table for people, or the sentence `empty` when there is nothing to show."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(shown(cell)) for cell in row))
+    console = Console(soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(width=160)
+    if table.row_count == 0:
+        typer.echo(empty)
+    else:
+        console.print(table)
+
+
+def shown(value: Any) -> str:
+    """A value as a person reads it; control characters of strangers never reach the terminal."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(shown(entry) for entry in value)
+    if isinstance(value, dict):
+        return str(value.get("name", value))
+    text = str(value)
+    return "".join(c if c.isprintable() or c == "\u200c" else " " for c in text)
+
+
+def local(app: "App", text: str | None) -> str:
+    """A time of the diary in the team's zone, to the minute."""
+    from datetime import datetime
+
+    if not text:
+        return "-"
+    moment = datetime.fromisoformat(text).astimezone(app.settings.team.timezone)
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def say(sentence: str) -> None:
+    """A sentence for a person, beside the output."""
+    typer.echo(sentence, err=True)

@@ -1,0 +1,154 @@
+"""Commands about the configuration: init, check, config show, doctor."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crm_sync.cli.common import Config, Json, print_lines, print_table, settings_of, shown
+from crm_sync.core.errors import ConfigError, CrmSyncError, UsageError
+from crm_sync.core.records import Finding
+
+if TYPE_CHECKING:
+    from crm_sync.app import App
+    from crm_sync.ports import Sender, Source
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(init)
+    app.command()(check)
+    app.command()(doctor)
+    group = typer.Typer(help="The effective configuration.", no_args_is_help=True)
+    group.command("show")(show)
+    app.add_typer(group, name="config")
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=False)] = Path(),
+) -> None:
+    """Write a commented configuration, never over an existing one.
+
+    Example: crm-sync init /etc/crm-sync
+    """
+    from crm_sync.runtime.resources import init_text
+
+    path = directory / "crm-sync.toml"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(init_text())
+    except FileExistsError:
+        raise UsageError(
+            f"{path} is there already", advice="It is left as it is; name another folder."
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path} can't be written: {error.strerror}") from None
+    typer.echo(
+        f"Wrote {path}. Next:\n"
+        f"  1. edit it: your team, its reps, mailboxes and calendars\n"
+        f"  2. crm-sync check --config {path}\n"
+        f"  3. crm-sync doctor --config {path}"
+    )
+
+
+def check(config: Config = None, as_json: Json = False) -> None:
+    """Validate the configuration offline; all problems at once.
+
+    Example: crm-sync check --config /etc/crm-sync/crm-sync.toml
+    """
+    from crm_sync.core.rendering import Renderer
+    from crm_sync.runtime.plugins import installed
+    from crm_sync.runtime.resources import templates
+    from crm_sync.settings import warnings
+
+    try:
+        settings = settings_of(config)
+        problems = list(Renderer(templates()).check())
+        if problems:
+            raise ConfigError(problems)
+    except ConfigError as error:
+        found = [Finding(p.key, False, _at(p.line, p.problem), p.advice) for p in error.problems]
+        _print(found, as_json)
+        raise typer.Exit(2) from None
+    found = [Finding(str(settings.path), True), *installed().findings, *warnings(settings)]
+    _print(found, as_json)
+
+
+def _at(line: int | None, problem: str) -> str:
+    return f"line {line}: {problem}" if line else problem
+
+
+def show(config: Config = None, as_json: Json = False) -> None:
+    """Print the effective configuration, secrets masked, with the origin of each value.
+
+    Example: crm-sync config show
+    """
+    from crm_sync.settings import effective
+
+    entries = effective(settings_of(config))
+    if as_json:
+        print_lines(
+            {"key": key, "value": value, "origin": origin} for key, value, origin in entries
+        )
+    else:
+        print_table(("key", "value", "origin"), entries, "Nothing is configured.")
+
+
+def doctor(config: Config = None, as_json: Json = False) -> None:
+    """Try everything for real: clock, database, disk, each account's sign-in, the sender.
+
+    Example: crm-sync doctor
+    """
+    from crm_sync.app import App, read_settings
+    from crm_sync.runtime import logs
+    from crm_sync.runtime.doctor import examine
+
+    logs.configure(quiet=True)
+    settings = read_settings(config)
+    try:
+        app = App(settings)
+    except CrmSyncError as error:
+        _print([Finding("database", False, error.what, error.advice)], as_json)
+        raise typer.Exit(1) from None
+    try:
+        findings = list(examine_all(app, examine(app.store.path, app.clock)))
+    finally:
+        app.close()
+    _print(findings, as_json)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine_all(app: "App", findings: list[Finding]) -> list[Finding]:
+    """The machine's findings, then each account's and the sender's, side by side."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    probes: list[tuple[str, Source | Sender]] = [
+        (account.name, app.open_source(account)) for account in app.settings.accounts
+    ]
+    if app.settings.sender is not None:
+        probes.append(("sender", app.open_sender()))
+    with ThreadPoolExecutor(8) as pool:
+        for name, found in pool.map(lambda p: (p[0], list(p[1].probe())), probes):
+            findings += [
+                Finding(f"{name}: {one.name}", one.ok, one.problem, one.advice) for one in found
+            ]
+    return findings
+
+
+def _print(findings: list[Finding], as_json: bool) -> None:
+    if as_json:
+        print_lines(
+            {"name": f.name, "ok": f.ok, "problem": f.problem or None, "advice": f.advice or None}
+            for f in findings
+        )
+        return
+    for finding in findings:
+        mark = "ok" if finding.ok and not finding.problem else "note" if finding.ok else "WRONG"
+        line = f"{mark:5} {shown(finding.name)}"
+        if finding.problem:
+            line += f": {shown(finding.problem)}."
+        if finding.advice:
+            line += f" {shown(finding.advice)}"
+        typer.echo(line)

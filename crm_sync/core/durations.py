@@ -1,0 +1,61 @@
+"""Lengths of time as people write them: "90d", "36h", "2 weeks", "2 business days"."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from crm_sync.core.clean import clean
+
+LONGEST_DAYS: Final = 36_500
+"""A hundred years: more is a slip of the finger, and would overflow dates."""
+
+_FORM: Final = re.compile(r"([0-9]{1,9}) ?([a-z]+(?: [a-z]+)?)")
+_SECOND: Final = timedelta(seconds=1)
+_MINUTE: Final = timedelta(minutes=1)
+_HOUR: Final = timedelta(hours=1)
+_DAY: Final = timedelta(days=1)
+_WEEK: Final = timedelta(weeks=1)
+_UNITS: Final = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), _SECOND),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), _MINUTE),
+    **dict.fromkeys(("h", "hour", "hours"), _HOUR),
+    **dict.fromkeys(("d", "day", "days"), _DAY),
+    **dict.fromkeys(("w", "week", "weeks"), _WEEK),
+}
+_BUSINESS_DAYS: Final = {"business day", "business days", "working day", "working days"}
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A length of time: plain, with `delta` set, or a number of `business_days` with delta None.
+
+    Only a `WorkingTime` can tell when business days are over; a type checker reminds of that.
+    """
+
+    delta: timedelta | None = None
+    business_days: int = 0
+
+
+def parse_duration(text: str) -> Duration:
+    """What `text` says: a whole number of seconds, minutes, hours, days, weeks or business days.
+
+    Raises ValueError, with a sentence for a person, for anything else, for nothing (0) and for
+    more than a hundred years.
+    """
+    form = _FORM.fullmatch(" ".join(text[:100].lower().split()))
+    unit = form.group(2) if form else ""
+    if form is None or (unit not in _UNITS and unit not in _BUSINESS_DAYS):
+        raise ValueError(
+            f'"{clean(text, 40)}" is not a length of time; write it like 90d, 36h, 2 weeks '
+            "or 2 business days"
+        )
+    number = int(form.group(1))
+    step = _UNITS.get(unit, _DAY)
+    if not 1 <= number <= timedelta(days=LONGEST_DAYS) // step:
+        raise ValueError(
+            f'"{clean(text, 40)}" is out of range; write at least 1 and at most 100 years'
+        )
+    if unit in _BUSINESS_DAYS:
+        return Duration(business_days=number)
+    return Duration(delta=number * step)

@@ -1,0 +1,1 @@
+"""The use cases: pull, fetch, plan, dispatch, import, explain."""

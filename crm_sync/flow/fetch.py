@@ -1,0 +1,140 @@
+"""Texts of what matched, the past of new customers, and another look at what was unreadable."""
+
+from collections.abc import Callable
+from typing import Any
+
+from crm_sync.core.classification import Reason
+from crm_sync.core.records import Body, EventItem, Locator, MailItem, UnreadableItem
+from crm_sync.flow import event_page, followups, mail_page
+from crm_sync.flow.second_look import second_look
+from crm_sync.flow.setup import Setup
+from crm_sync.ports import Source
+from crm_sync.store import accounts, items, texts
+from crm_sync.store.accounts import Account
+
+BATCH = 500
+
+Progress = Callable[[str, int, int | None], None]
+"""Told of long work: what is being done, how much is done, of how much (None: not known)."""
+
+
+def fetch_texts(setup: Setup, account: Account, source: Source, progress: Progress) -> int:
+    """Fetches the texts that wait for this account, newest first.
+
+    Returns how many mails their text keeps out of the diary, where their header had let them in.
+    """
+    done = demoted = 0
+    seen: set[int] = set()
+    while True:
+        with setup.store.read() as tx:
+            batch = [
+                w for w in texts.some_wanted(tx, account.id, BATCH) if w.interaction not in seen
+            ]
+        if not batch:
+            return demoted
+        seen.update(w.interaction for w in batch)
+        unseal = setup.store.keys.unseal
+        wanted = {Locator(w.stream, unseal(w.sealed), w.hint): w for w in batch}
+        bodies = list(source.read(list(wanted)))
+        reasons = {b.locator: second_look(wanted[b.locator].header, b) for b in bodies}
+        with setup.store.write() as tx:
+            _store_texts(tx, wanted, bodies, reasons)
+        demoted += sum(reason is not None for reason in reasons.values())
+        done += len(bodies)
+        progress("texts", done, None)
+
+
+def _store_texts(
+    tx: Any,
+    wanted: dict[Locator, texts.Wanted],
+    bodies: list[Body],
+    reasons: dict[Locator, Reason | None],
+) -> None:
+    good = []
+    for body in bodies:
+        number, reason = wanted[body.locator].interaction, reasons[body.locator]
+        if body.gone or body.problem:
+            texts.postpone(tx, number)
+        elif reason is not None:
+            items.demote(tx, number, reason)
+        else:
+            good.append((number, body.text, body.attachments))
+    texts.store_texts(tx, good)
+
+
+def fetch_recalled(setup: Setup, account: Account, source: Source) -> int:
+    """Fetches the past of customers added since, through their sightings; how many were found."""
+    found = 0
+    tried: set[int] = set()
+    while True:
+        with setup.store.read() as tx:
+            batch = [r for r in items.recalled(tx, account.id, BATCH) if r[0] not in tried]
+        if not batch:
+            return found
+        tried.update(sighting for sighting, *_ in batch)
+        unseal = setup.store.keys.unseal
+        places = {Locator(key, unseal(sealed)): number for number, key, sealed in batch}
+        bodies = list(source.read(list(places), items=True))
+        with setup.store.write() as tx:
+            for stream_key in {locator.stream for locator in places}:
+                mine = [b for b in bodies if b.locator.stream == stream_key]
+                found += _store_read(tx, setup, account, stream_key, mine)
+            gone = [places[b.locator] for b in bodies if b.gone or b.problem or b.item is not None]
+            items.drop_recall(tx, gone)
+
+
+def retry_quarantined(setup: Setup, account: Account, source: Source) -> None:
+    """Reads quarantined items again that somebody asked for."""
+    with setup.store.read() as tx:
+        waiting = texts.to_retry(tx, account.id)
+    if not waiting:
+        return
+    places = {Locator(key, setup.store.keys.unseal(s)): number for number, key, s in waiting}
+    bodies = list(source.read(list(places), items=True))
+    with setup.store.write() as tx:
+        for stream_key in {locator.stream for locator in places}:
+            mine = [b for b in bodies if b.locator.stream == stream_key]
+            readable = [b for b in mine if isinstance(b.item, MailItem | EventItem)]
+            stream_id = accounts.stream_id(tx, account.id, stream_key)
+            hashes = [mail_page.key_hash(setup.store.keys, b.locator.key) for b in readable]
+            texts.release(tx, stream_id, hashes)
+            _store_read(tx, setup, account, stream_key, readable)
+        for body in bodies:
+            if body.gone:
+                texts.decide(tx, places[body.locator], "dropped")
+            elif body.item is None or isinstance(body.item, UnreadableItem):
+                texts.fail_again(tx, places[body.locator])
+
+
+def _store_read(
+    tx: Any, setup: Setup, account: Account, stream_key: str, bodies: list[Body]
+) -> int:
+    """Stores items that were read one by one; how many of them concern a customer."""
+    stream_id = accounts.stream_id(tx, account.id, stream_key)
+    directory = setup.directory.load(tx)
+    mails = {b.item.key: b for b in bodies if isinstance(b.item, MailItem)}
+    judged = mail_page.judge(
+        setup,
+        directory,
+        account.rep,
+        [b.item for b in mails.values() if isinstance(b.item, MailItem)],
+    )
+    judged = [entry for entry in judged if entry.verdict.outcome == "logged"]
+    hashes = [mail_page.key_hash(setup.store.keys, k) for entry in judged for k in entry.keys]
+    items.drop_witnesses(tx, stream_id, hashes)
+    touched = mail_page.store(tx, setup, account, stream_id, judged)
+    texts.store_texts(
+        tx,
+        [
+            (e.interaction, mails[e.item.key].text, mails[e.item.key].attachments)
+            for e in judged
+            if e.interaction in touched
+        ],
+    )
+    events = event_page.judge(
+        setup, directory, account.rep, [b.item for b in bodies if isinstance(b.item, EventItem)]
+    )
+    events = [event for event in events if event.logged]
+    touched += event_page.store(tx, setup, account, stream_id, events)
+    followups.settle(tx, setup, touched, first_sync=account.first_complete_at is None)
+    return len(judged) + len(events)

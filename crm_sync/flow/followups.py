@@ -1,0 +1,68 @@
+"""Facts open and close follow-ups, in the transaction that stores them (law 8)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from crm_sync.core.followups import unanswered
+from crm_sync.flow.setup import FollowUpRule, Setup
+from crm_sync.store import reminders
+
+
+def settle(tx: Any, setup: Setup, interactions: Sequence[int], *, first_sync: bool) -> None:
+    """Judges anew whoever these interactions concern.
+
+    During a first sync nothing is opened, only what waits elsewhere can be closed.
+    """
+    if not interactions or not setup.rules:
+        return
+    touched = reminders.touched(tx, interactions)
+    whos = {who for who, *_ in touched}
+    threads = {thread for _, thread, *_ in touched if thread is not None}
+    for rule in setup.rules:
+        # A meeting that is called off may open again what it had closed.
+        states = (
+            ("open", "closed") if any(kind == "meeting" for *_, kind, _ in touched) else ("open",)
+        )
+        waiting = set(reminders.known_threads(tx, rule.name, whos, threads, states))
+        if not first_sync:
+            waiting |= {
+                (who, thread)
+                for who, thread, kind, direction in touched
+                if thread is not None and (kind, direction) == ("email", "inbound")
+            }
+        for who, thread in sorted(waiting):
+            _judge(tx, setup, rule, who, thread)
+
+
+def _judge(tx: Any, setup: Setup, rule: FollowUpRule, who: str, thread: int) -> None:
+    cause = unanswered(reminders.events_of(tx, who, {thread}), thread)
+    waits = cause.interaction if cause is not None and cause.fresh else None
+    reminders.settle(tx, rule.name, who, thread, waits)
+    if waits is None or reminders.is_known(tx, rule.name, who, waits):
+        return
+    arrived, owner, reps = reminders.cause_facts(tx, waits)
+    rep = responsible(setup, owner, reps)
+    if rep is None:
+        return
+    due_at = setup.working_time(rep).after(arrived, rule.after)
+    reminders.create(tx, rule.name, who, waits, rep, arrived, due_at)
+
+
+def responsible(setup: Setup, owner: str, reps: Sequence[str]) -> str | None:
+    """Who answers for a customer: its owner, else the first rep addressed, else the first of all."""
+    known = [person.email for person in setup.reps]
+    return next((rep for rep in (owner, *reps, *known) if rep in known), None)
+
+
+def count_older(tx: Any, setup: Setup) -> dict[str, int]:
+    """How many customers' mails from before the first sync still wait, by rep."""
+    counted: dict[str, int] = {}
+    for who, thread in reminders.older_candidates(tx):
+        cause = unanswered(reminders.events_of(tx, who, {thread}), thread)
+        if cause is None or cause.fresh:
+            continue
+        _, owner, reps = reminders.cause_facts(tx, cause.interaction)
+        rep = responsible(setup, owner, reps)
+        if rep is not None:
+            counted[rep] = counted.get(rep, 0) + 1
+    return counted

@@ -1,0 +1,289 @@
+"""One page of messages into the diary: judged outside the transaction, stored inside it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from crm_sync.core import identity
+from crm_sync.core.identity import SAME_DATE, Identity
+from crm_sync.core.keys import Keys
+from crm_sync.core.matching import (
+    Directory,
+    MatchedContact,
+    Verdict,
+    judge_mail,
+    occurred_at,
+    trace_texts,
+)
+from crm_sync.core.records import MailItem
+from crm_sync.flow.setup import Setup
+from crm_sync.flow import second_look
+from crm_sync.flow.threads import join_threads
+from crm_sync.store import items, outbox
+from crm_sync.store.accounts import Account
+from crm_sync.store.engine import text_time
+
+
+@dataclass(slots=True)
+class Judged:
+    """A message with its verdict and all keys under which this page holds it."""
+
+    item: MailItem
+    at: datetime
+    verdict: Verdict
+    identity: Identity
+    keys: list[str] = field(default_factory=list)
+    interaction: int | None = None
+    sighting: int | None = None
+
+
+def judge(
+    setup: Setup, directory: Directory, rep: str | None, mails: Iterable[MailItem]
+) -> list[Judged]:
+    """Each different message once, with the verdict on it; copies on the page share an entry."""
+    keys = setup.store.keys
+    entries: list[Judged] = []
+    by_identity: dict[tuple[bytes, bytes], list[Judged]] = defaultdict(list)
+    for item in mails:
+        at = occurred_at(item)
+        verdict = judge_mail(item.envelope, directory=directory, team=setup.team, account_rep=rep)
+        entry = Judged(item, at, verdict, identity.of_mail(keys, item.envelope, at), [item.key])
+        same = by_identity[entry.identity.name, entry.identity.author]
+        first = next((e for e in same if _same(e, at)), None)
+        if first is None or entry.identity.fingerprint:
+            same.append(entry)
+            entries.append(entry)
+        else:
+            first.keys.append(item.key)
+            if verdict.outcome == "logged" and first.verdict.outcome != "logged":
+                first.item, first.verdict = item, verdict
+    return entries
+
+
+def _same(entry: Judged, at: datetime) -> bool:
+    return abs(entry.at - at) <= SAME_DATE
+
+
+def store(
+    tx: Any, setup: Setup, account: Account, stream_id: int, entries: Sequence[Judged]
+) -> list[int]:
+    """Stores judged messages that this stream did not hold before; ids of new interactions."""
+    _recognise_our_own(tx, setup, entries)
+    new = _join_known(tx, stream_id, account, entries)
+    logged = [entry for entry in new if entry.verdict.outcome == "logged"]
+    _store_logged(tx, setup, account, stream_id, logged)
+    _store_sightings(tx, setup.store.keys, [e for e in new if e.verdict.outcome != "logged"])
+    keys = setup.store.keys
+    items.add_witnesses(
+        tx,
+        stream_id,
+        (
+            items.Witness(key_hash(keys, key), "", e.interaction, e.sighting, "", keys.seal(key))
+            for e in entries
+            for key in e.keys
+        ),
+    )
+    return [entry.interaction for entry in logged if entry.interaction is not None]
+
+
+def key_hash(keys: Keys, key: str) -> bytes:
+    """The hash under which a key of a stream is kept."""
+    return keys.hash("key", key)
+
+
+def _recognise_our_own(tx: Any, setup: Setup, entries: Sequence[Judged]) -> None:
+    """Our own mails that come back through a mailbox are proof that they left (law 6)."""
+    ours = {
+        e.item.envelope.message_id: e
+        for e in entries
+        if e.item.envelope.message_id and "x-crm-sync-id" in e.item.envelope.signs
+    }
+    for message_id, row in outbox.by_message_ids(tx, list(ours)).items() if ours else ():
+        entry = ours[message_id]
+        entry.verdict = Verdict("ignored", "own", "outbound")
+        if row.state in ("in_doubt", "sending"):
+            record_sent(tx, setup, row, row.state)
+
+
+def record_sent(tx: Any, setup: Setup, row: outbox.Row, old: str) -> bool:
+    """A mail of ours has left: the row is sent, and a greeting is an interaction from now on."""
+    now = setup.now()
+    if not outbox.move(tx, row.id, old, "sent", sent_at=now, error=None):
+        return False
+    if row.kind == outbox.GREETING and row.customer_id is not None:
+        _log_greeting(tx, setup.store.keys, row, now)
+    return True
+
+
+def _log_greeting(tx: Any, keys: Keys, row: outbox.Row, now: datetime) -> None:
+    number = items.reserve_interactions(tx, 1)
+    name = identity.of_message_id(keys, row.message_id)
+    author = keys.hash("author", row.sender)
+    natural = keys.hash("natural-key", row.key)
+    values = (
+        number, natural, name, author, "greeting", "outbound", text_time(now), None, None, False,
+        row.subject, row.message_id, None, None, number, None, "[]", False, None,
+    )  # fmt: skip
+    items.add_interactions(tx, [values])
+    contact = (
+        number,
+        row.recipient,
+        row.contact_id,
+        row.customer_id,
+        "to",
+        f"contact:{row.contact_id}",
+    )
+    reps = [(number, row.rep, 0)] if row.rep else []
+    items.add_people(tx, customers=[(number, row.customer_id or 0)], contacts=[contact], reps=reps)
+    items.join_threads(tx, new=[(name, number)], merged={})
+
+
+def _join_known(
+    tx: Any, stream_id: int, account: Account, entries: Sequence[Judged]
+) -> list[Judged]:
+    """Finds entries the diary has already, from another mailbox or folder; returns the others."""
+    twins: dict[tuple[bytes, bytes], list[items.Twin]] = defaultdict(list)
+    for known in items.twins(tx, list({e.identity.name for e in entries})):
+        twins[known.name, known.author].append(known)
+    new: list[Judged] = []
+    for entry in entries:
+        candidates = twins[entry.identity.name, entry.identity.author]
+        twin = _twin(tx, stream_id, entry, candidates)
+        if twin is None:
+            new.append(entry)
+        elif twin.table == "interaction":
+            entry.interaction = twin.id
+            reps = [*entry.verdict.reps, *([account.rep] if account.rep else [])]
+            items.add_rep(tx, twin.id, reps)
+            if entry.verdict.reason != "own":
+                entry.verdict = Verdict("logged", "matched", entry.verdict.direction)
+        elif entry.verdict.outcome == "logged":
+            entry.sighting = twin.id  # upgraded when it is stored
+            new.append(entry)
+        else:
+            entry.sighting = twin.id
+    return new
+
+
+def _twin(
+    tx: Any, stream_id: int, entry: Judged, candidates: list[items.Twin]
+) -> items.Twin | None:
+    for twin in candidates:
+        if abs(twin.occurred_at - entry.at) > SAME_DATE:
+            continue
+        if entry.identity.fingerprint and items.has_witness(tx, stream_id, twin):
+            continue  # two mails without Message-ID in one folder are two mails
+        if entry.identity.fingerprint:
+            candidates.remove(twin)
+        return twin
+    return None
+
+
+def _store_logged(
+    tx: Any, setup: Setup, account: Account, stream_id: int, entries: Sequence[Judged]
+) -> None:
+    if not entries:
+        return
+    keys = setup.store.keys
+    first = items.reserve_interactions(tx, len(entries))
+    for number, entry in enumerate(entries, first):
+        entry.interaction = number
+    threads = join_threads(tx, keys, [(e.interaction or 0, e.item.envelope) for e in entries])
+    rows = [_interaction_row(keys, account, e, threads[e.interaction or 0]) for e in entries]
+    items.add_interactions(tx, rows)
+    for entry in entries:
+        if entry.sighting is not None:
+            items.replace_sighting(tx, entry.sighting, entry.interaction or 0)
+            entry.sighting = None
+    _store_people(tx, keys, entries)
+    items.want(
+        tx,
+        [
+            (e.interaction or 0, stream_id, keys.seal(e.item.key), e.item.hint, second_look.note(e))
+            for e in entries
+        ],
+    )
+
+
+def _interaction_row(keys: Keys, account: Account, entry: Judged, thread: int) -> tuple[Any, ...]:
+    envelope, since = entry.item.envelope, account.first_complete_at
+    fresh = since is not None and entry.item.arrived_at > since
+    return (
+        entry.interaction, _natural_key(keys, entry), entry.identity.name,
+        entry.identity.author, "email", entry.verdict.direction, text_time(entry.at),
+        text_time(entry.item.arrived_at), None, False, envelope.subject,
+        envelope.message_id or None, None, None, thread, None, "[]", fresh, None,
+    )  # fmt: skip
+
+
+def _natural_key(keys: Keys, entry: Judged) -> bytes:
+    marker = text_time(entry.at) or ""
+    if entry.identity.fingerprint:
+        # Twins in one folder have equal headers; their keys tell them apart.
+        marker += entry.item.key
+    return identity.natural_key(keys, entry.identity, marker)
+
+
+def _store_people(tx: Any, keys: Keys, entries: Sequence[Judged]) -> None:
+    customers, contacts, reps, traces = [], [], [], []
+    for entry in entries:
+        number = entry.interaction or 0
+        customers += [(number, customer) for customer in entry.verdict.customers]
+        contacts += contact_rows(number, entry.verdict.contacts)
+        reps += [(number, rep, position) for position, rep in enumerate(entry.verdict.reps)]
+        traces += [(trace, number) for trace in trace_hashes(keys, entry.verdict.strangers)]
+    items.add_people(tx, customers=customers, contacts=contacts, reps=reps)
+    items.add_traces(tx, logged=traces, seen=[])
+
+
+def contact_rows(
+    number: int, contacts: Iterable[MatchedContact]
+) -> list[tuple[int, str, int | None, int | None, str, str]]:
+    """Rows that join an interaction to the contacts on it."""
+    rows: dict[tuple[str, str], tuple[int, str, int | None, int | None, str, str]] = {}
+    for matched in contacts:
+        who = f"address:{matched.address.lower()}"
+        if matched.contact is not None:
+            who = f"contact:{matched.contact}"
+        customer = matched.customers[0] if matched.customers else None
+        row = (number, matched.address, matched.contact, customer, matched.role, who)
+        rows.setdefault((who, matched.address), row)
+    return list(rows.values())
+
+
+def trace_hashes(keys: Keys, strangers: Iterable[str]) -> set[bytes]:
+    """What remains of strangers' addresses: keyed hashes of address, domain and parent domains."""
+    return {
+        keys.remembered_hash(purpose, text)
+        for stranger in strangers
+        for purpose, text in trace_texts(stranger)
+    }
+
+
+def _store_sightings(tx: Any, keys: Keys, entries: Sequence[Judged]) -> None:
+    if not entries:
+        return
+    rows: list[tuple[object, ...]] = []
+    traces: list[tuple[bytes, int]] = []
+    first = items.reserve_sightings(tx, len(entries))
+    for number, entry in enumerate(entries, first):
+        entry.sighting = number
+        verdict = entry.verdict
+        rows.append(
+            (
+                number, _natural_key(keys, entry), entry.identity.name, entry.identity.author,
+                "email", verdict.direction, text_time(entry.at), verdict.outcome, verdict.reason,
+            )
+        )  # fmt: skip
+        if verdict.outcome == "unmatched":
+            traces += [(trace, number) for trace in trace_hashes(keys, verdict.strangers)]
+            traces += [(trace, number) for trace in _reference_hashes(keys, entry)]
+    items.add_sightings(tx, rows)
+    items.add_traces(tx, logged=[], seen=traces)
+
+
+def _reference_hashes(keys: Keys, entry: Judged) -> set[bytes]:
+    envelope = entry.item.envelope
+    return {identity.of_message_id(keys, r) for r in (*envelope.in_reply_to, *envelope.references)}

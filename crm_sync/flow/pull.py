@@ -1,0 +1,226 @@
+"""Pull: everything new in an account into the diary, page by page (law 1)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from crm_sync.core.errors import CrmSyncError, CursorLost, CursorMoved, Refused, StoreUnavailable
+from crm_sync.core.records import EventItem, MailItem, Page, Stream, UnreadableItem
+from crm_sync.flow import event_page, fetch, followups, mail_page
+from crm_sync.flow.fetch import Progress
+from crm_sync.flow.setup import Setup
+from crm_sync.ports import Source
+from crm_sync.store import accounts, items, texts
+from crm_sync.store.accounts import Account
+
+HEALTH_EVERY = timedelta(minutes=1)
+"""A pull with nothing new says so in the account's row at most this often (law 11)."""
+
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
+_REFUSED_WAIT, _LONGEST_REFUSED_WAIT = timedelta(minutes=5), timedelta(hours=6)
+
+
+@dataclass
+class Pulled:
+    """What one pull of an account brought, in the words of `sync --json`."""
+
+    name: str
+    connector: str
+    seen: int = 0
+    logged: int = 0
+    unmatched: int = 0
+    ignored: int = 0
+    errors: int = 0
+    found: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    skipped: bool = False
+    failures: list[CrmSyncError] = field(default_factory=list)
+
+    def count(self, outcome: str) -> None:
+        """One more item newly examined."""
+        self.seen += 1
+        setattr(self, outcome, getattr(self, outcome) + 1)
+
+
+def pull_account(
+    setup: Setup,
+    account: Account,
+    source: Source,
+    *,
+    interval: timedelta,
+    progress: Progress = lambda *_: None,
+) -> Pulled:
+    """Pulls all streams of an account, then the texts of what matched.
+
+    Never raises for what is the account's own trouble: the result's `error` and the account's row
+    say it. Raises `StoreUnavailable` when the diary can't be written.
+    """
+    started = setup.now()
+    pulled = Pulled(account.name, account.connector)
+    try:
+        for stream in source.streams():
+            _pull_stream(setup, account, source, stream, pulled, progress)
+        pulled.found = fetch.fetch_recalled(setup, account, source)
+        fetch.retry_quarantined(setup, account, source)
+        demoted = fetch.fetch_texts(setup, account, source, progress)
+        pulled.ignored += min(demoted, pulled.logged)
+        pulled.logged -= min(demoted, pulled.logged)
+    except StoreUnavailable:
+        raise
+    except CrmSyncError as error:
+        pulled.failures.append(error)
+    _note_health(setup, account, pulled, started, interval)
+    pulled.seconds = round((setup.now() - started).total_seconds(), 3)
+    return pulled
+
+
+def _pull_stream(
+    setup: Setup,
+    account: Account,
+    source: Source,
+    stream: Stream,
+    pulled: Pulled,
+    progress: Progress,
+) -> None:
+    """One stream; its own trouble is noted and does not stop the others."""
+    done = 0
+    for _ in range(2):
+        with setup.store.read() as tx:
+            known = accounts.stream_of(tx, account.id, stream.key)
+        cursor = known[1] if known else None
+        try:
+            for page in source.pull(stream, cursor, lambda: _known_keys(setup, account, stream)):
+                _store_page(setup, account, stream, cursor, page, pulled)
+                cursor = page.cursor
+                done += len(page.items)
+                progress(stream.name, done, page.total)
+        except CursorLost:
+            with setup.store.write() as tx:
+                accounts.forget_cursor(tx, accounts.stream_id(tx, account.id, stream.key))
+            continue
+        except CursorMoved:
+            continue
+        except CrmSyncError as error:
+            if error.scope != "stream":
+                raise
+            pulled.failures.append(error)
+        return
+
+
+def _known_keys(setup: Setup, account: Account, stream: Stream) -> Mapping[str, str]:
+    with setup.store.read() as tx:
+        known = accounts.stream_of(tx, account.id, stream.key)
+        rows = items.witnessed_keys(tx, known[0]) if known else []
+    return {setup.store.keys.unseal(sealed): version for sealed, version in rows}
+
+
+def _store_page(
+    setup: Setup, account: Account, stream: Stream, cursor: str | None, page: Page, pulled: Pulled
+) -> None:
+    """One page, one transaction: facts and cursor together or not at all."""
+    with setup.store.read() as tx:
+        directory = setup.directory.load(tx)
+    mails = [item for item in page.items if isinstance(item, MailItem)]
+    judged = mail_page.judge(setup, directory, account.rep, mails)
+    first_sync = account.first_complete_at is None
+    with setup.store.write() as tx:
+        stream_id = accounts.stream_id(tx, account.id, stream.key)
+        accounts.move_cursor(tx, stream_id, cursor, page.cursor)
+        if page.reset:
+            items.drop_witnesses(tx, stream_id, None)
+        current = setup.directory.load(tx)
+        if current.version != directory.version:
+            judged = mail_page.judge(setup, current, account.rep, mails)
+        new = _unknown(tx, setup, stream_id, judged)
+        touched = mail_page.store(tx, setup, account, stream_id, new)
+        touched += _store_events(tx, setup, account, stream_id, page, pulled)
+        touched += event_page.forget(tx, setup, stream_id, page.gone) if page.gone else []
+        errors = _quarantine(tx, setup, stream_id, page.items)
+        followups.settle(tx, setup, touched, first_sync=first_sync)
+    for entry in new:
+        for _ in entry.keys:
+            pulled.count(entry.verdict.outcome)
+    for _ in range(errors):
+        pulled.count("errors")
+
+
+def _unknown(
+    tx: Any, setup: Setup, stream_id: int, judged: Sequence[mail_page.Judged]
+) -> list[mail_page.Judged]:
+    """The entries without the keys that this stream holds already (law 2)."""
+    keys = setup.store.keys
+    hashes = {mail_page.key_hash(keys, key): key for entry in judged for key in entry.keys}
+    seen = {hashes[w.key_hash] for w in items.witnesses(tx, stream_id, list(hashes))}
+    if seen:
+        for entry in judged:
+            entry.keys = [key for key in entry.keys if key not in seen]
+    return [entry for entry in judged if entry.keys]
+
+
+def _store_events(
+    tx: Any, setup: Setup, account: Account, stream_id: int, page: Page, pulled: Pulled
+) -> list[int]:
+    events = [item for item in page.items if isinstance(item, EventItem)]
+    if not events:
+        return []
+    hashes = [mail_page.key_hash(setup.store.keys, item.key) for item in events]
+    before = {w.key_hash: w.version for w in items.witnesses(tx, stream_id, hashes)}
+    judged = event_page.judge(setup, setup.directory.load(tx), account.rep, events)
+    touched = event_page.store(tx, setup, account, stream_id, judged)
+    texts.release(tx, stream_id, hashes)
+    for event, hashed in zip(judged, hashes, strict=True):
+        if event.verdicts and before.get(hashed) != event.item.version:
+            pulled.count(event.verdict.outcome)
+    return touched
+
+
+def _quarantine(tx: Any, setup: Setup, stream_id: int, page_items: Sequence[Any]) -> int:
+    keys = setup.store.keys
+    new = 0
+    for item in page_items:
+        if isinstance(item, UnreadableItem):
+            hashed, sealed = mail_page.key_hash(keys, item.key), keys.seal(item.key)
+            new += texts.quarantine_item(
+                tx, stream_id, hashed, sealed, item.version, item.reason, setup.now()
+            )
+    return new
+
+
+def _note_health(
+    setup: Setup, account: Account, pulled: Pulled, started: datetime, interval: timedelta
+) -> None:
+    now = setup.now()
+    if pulled.failures:
+        worst = next((e for e in pulled.failures if isinstance(e, Refused)), pulled.failures[0])
+        pulled.error = worst.sentence()
+        wait = back_off(account.failures, refused=isinstance(worst, Refused))
+        retry_at = getattr(worst, "retry_at", None) or now + wait
+        with setup.store.write() as tx:
+            accounts.failed(
+                tx,
+                account.id,
+                at=now,
+                sentence=pulled.error,
+                refused=isinstance(worst, Refused),
+                next_pull=retry_at,
+            )
+        return
+    with setup.store.read() as tx:
+        over = account.kind == "calendar" and accounts.has_over(tx, account.id, now)
+    fresh = account.last_success is not None and started - account.last_success < HEALTH_EVERY
+    if fresh and account.state == "ok" and not over:
+        return
+    with setup.store.write() as tx:
+        accounts.succeeded(tx, account.id, started_at=started, next_pull=started + interval)
+        held = accounts.mark_held(tx, account.id, now)
+        followups.settle(tx, setup, held, first_sync=account.first_complete_at is None)
+
+
+def back_off(failures: int, *, refused: bool) -> timedelta:
+    """How long to wait after one more failure: doubling, and longer where asking won't help."""
+    first, longest = (
+        (_REFUSED_WAIT, _LONGEST_REFUSED_WAIT) if refused else (_FIRST_WAIT, _LONGEST_WAIT)
+    )
+    return min(longest, first * float(2 ** min(failures, 20)))

@@ -1,0 +1,57 @@
+"""What every use case is given: the diary, the clock, the team and its rules."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+
+from crm_sync.core.durations import Duration
+from crm_sync.core.matching import Team
+from crm_sync.core.worktime import WorkingTime
+from crm_sync.ports import Clock
+from crm_sync.store.directory import DirectoryCache
+from crm_sync.store.engine import Store
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUpRule:
+    """A reminder rule: its name and how long a customer may wait."""
+
+    name: str
+    after: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One of us, as the reminder and greeting engine needs to know her."""
+
+    email: str
+    name: str
+    language: str
+    zone: tzinfo
+    zone_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The surroundings of a use case. `working_time` gives the week that a rep keeps."""
+
+    store: Store
+    clock: Clock
+    team: Team
+    zone: tzinfo
+    directory: DirectoryCache
+    reps: tuple[Person, ...] = ()
+    rules: tuple[FollowUpRule, ...] = ()
+    working_time: Callable[[str], WorkingTime] = field(default=lambda _: _no_working_time())
+
+    def now(self) -> datetime:
+        """The present moment, aware UTC."""
+        return self.clock.now()
+
+    def person(self, email: str) -> Person | None:
+        """The rep with this address."""
+        return next((person for person in self.reps if person.email == email), None)
+
+
+def _no_working_time() -> WorkingTime:
+    raise LookupError("this setup has no working time")

@@ -1,0 +1,124 @@
+"""What the house asks of the outside world: Protocols, small on purpose.
+
+Each sentence here has a test in `crm_sync.testing` that every connector must pass.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel
+
+from crm_sync.core.records import Body, Draft, Finding, Locator, Page, Receipt, Stream
+
+Known = Callable[[], Mapping[str, str]]
+"""Asks the diary which keys of the stream it has witnessed: key -> version. Costs a query."""
+
+Found = Literal["found", "absent", "cannot_tell"]
+
+
+class Clock(Protocol):
+    """The only way to learn what time it is."""
+
+    def now(self) -> datetime:
+        """The present moment, aware UTC."""
+        ...
+
+
+class Source(Protocol):
+    """Reads one account. It never changes anything there. One thread uses it at a time.
+
+    Every verb raises `Unreachable`, `Throttled` or `Refused` for the account; no library's own
+    exception leaves a connector. After an error the source can be used again: it connects anew.
+    """
+
+    def streams(self) -> Sequence[Stream]:
+        """The folders or calendars to pull, after one look at the server.
+
+        On a kept connection this is the whole cost of a poll: `pull` of a stream in which nothing
+        moved yields no page and asks the server nothing.
+        """
+        ...
+
+    def pull(self, stream: Stream, cursor: str | None, known: Known) -> Iterator[Page]:
+        """Everything new since `cursor` (None: from the start), in pages.
+
+        A page's cursor, given back later, continues after that page; nothing is left out and
+        nothing comes twice on an unchanged server. An item that can't be understood comes as an
+        `UnreadableItem` and never stops the others. Raises `CursorLost` for a cursor that is
+        garbage or of another version.
+        """
+        ...
+
+    def read(self, locators: Sequence[Locator], *, items: bool = False) -> Iterator[Body]:
+        """Text and attachments at the locators, in any order, exactly one `Body` for each.
+
+        With `items`, the item itself too. What is no longer there comes as `gone`.
+        """
+        ...
+
+    def probe(self) -> Iterator[Finding]:
+        """Tries the account for `doctor`: one finding a step, sentences for a person."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of the connection. Never raises."""
+        ...
+
+
+class Sender(Protocol):
+    """Hands mails over. Only `flow.dispatch` calls it."""
+
+    def send(self, draft: Draft, sending: Callable[[], None]) -> Receipt:
+        """Hands one mail over.
+
+        Calls `sending` once, when everything but the end of the data has been accepted and
+        just before that end is given. Before that call any error means that nothing left:
+        `Unreachable`/`Throttled` (try later), `Refused` (scope "item": this mail; "account": all).
+        After it, no clear answer raises `InDoubt`; a clear no raises as before.
+        """
+        ...
+
+    def find(self, message_ids: Sequence[str]) -> Mapping[str, Found]:
+        """Whether mails of ours are among those sent, as far as this sender can see."""
+        ...
+
+    def probe(self) -> Iterator[Finding]:
+        """Tries sign-in without sending anything."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of the connection. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a connector may know of its surroundings: the account's name, clock and team zone."""
+
+    account: str
+    clock: Clock
+    zone: tzinfo
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """What an entry point of group `crm_sync.sources` gives: options and how to build a source.
+
+    `kind` tells whether it belongs under `[[mailboxes]]` or `[[calendars]]`. `options` is the
+    pydantic model (extra fields forbidden) of the keys that are the connector's own; fields typed
+    `SecretStr` arrive resolved. `build` must not connect.
+    """
+
+    kind: Literal["mailbox", "calendar"]
+    options: type[BaseModel]
+    build: Callable[[Any, Surroundings], Source]
+
+
+@dataclass(frozen=True, slots=True)
+class SenderKind:
+    """What an entry point of group `crm_sync.senders` gives."""
+
+    options: type[BaseModel]
+    build: Callable[[Any, Surroundings], Sender]

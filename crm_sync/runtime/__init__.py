@@ -1,0 +1,1 @@
+"""What a running process needs: clock, plug-ins, resources, scheduler, systemd."""

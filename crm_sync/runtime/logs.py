@@ -1,0 +1,51 @@
+"""Logs: one line an event on standard error, an action word and ids, never words of a mail."""
+
+import logging
+import os
+import sys
+from typing import Any
+
+import structlog
+
+_QUIET = (
+    "flufl.bounce",
+    "caldav",
+    "imapclient",
+    "apscheduler",
+    "urllib3",
+    "urllib3_future",
+    "niquests",
+    "alembic",
+)
+
+
+def configure(*, quiet: bool = False) -> None:
+    """Sends our events to standard error, and silences libraries that log what they read.
+
+    With `quiet` nothing is logged: a command says itself what happened.
+    """
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).propagate = False
+    processors: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.UnicodeDecoder(),
+    ]
+    if "JOURNAL_STREAM" not in os.environ:  # the journal stamps lines itself
+        processors.append(structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%SZ", utc=True))
+    processors.append(
+        structlog.processors.LogfmtRenderer(key_order=("timestamp", "level", "event"))
+    )
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.CRITICAL if quiet else logging.INFO
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def logger() -> Any:
+    """The program's logger."""
+    return structlog.get_logger()

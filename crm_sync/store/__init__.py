@@ -1,0 +1,1 @@
+"""The diary: tables, migrations, queries, transactions."""

@@ -1,0 +1,186 @@
+"""Accounts and their streams: cursors by compare-and-set, and health that tells the truth."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Select, func, or_, select, update
+
+from crm_sync.core.errors import CursorMoved
+from crm_sync.store.engine import read_time, text_time
+from crm_sync.store.tables import account, interaction, stream, witness
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as the diary knows it."""
+
+    id: int
+    name: str
+    kind: str
+    connector: str
+    rep: str | None
+    state: str
+    first_complete_at: datetime | None
+    last_success: datetime | None
+    failing_since: datetime | None
+    last_error: str | None
+    failures: int
+    next_pull: datetime | None
+    complete_until: datetime | None
+
+
+def declare(tx: Connection, name: str, kind: str, connector: str, rep: str | None) -> Account:
+    """The account of that name, made when the configuration names it for the first time."""
+    found = by_name(tx, name)
+    if found is None:
+        tx.execute(account.insert().values(name=name, kind=kind, connector=connector, rep=rep))
+        found = by_name(tx, name)
+        assert found is not None
+    elif (found.kind, found.connector, found.rep) != (kind, connector, rep):
+        changed = account.update().where(account.c.id == found.id)
+        tx.execute(changed.values(kind=kind, connector=connector, rep=rep))
+    return found
+
+
+def by_name(tx: Connection, name: str) -> Account | None:
+    """The account of that name, if there ever was one."""
+    row = tx.execute(select(account).where(account.c.name == name)).mappings().one_or_none()
+    return None if row is None else _account(dict(row))
+
+
+def all_accounts(tx: Connection) -> list[Account]:
+    """Every account the diary knows, by name."""
+    rows = tx.execute(select(account).order_by(account.c.name)).mappings()
+    return [_account(dict(row)) for row in rows]
+
+
+def due(tx: Connection, now: datetime) -> set[int]:
+    """Ids of the accounts whose next pull has come."""
+    when = or_(account.c.next_pull.is_(None), account.c.next_pull <= text_time(now))
+    return set(tx.execute(select(account.c.id).where(when)).scalars())
+
+
+def stream_id(tx: Connection, account_id: int, key: str) -> int:
+    """The id of a stream, made on first sight."""
+    same = (stream.c.account_id == account_id) & (stream.c.key == key)
+    found = tx.execute(select(stream.c.id).where(same)).scalar_one_or_none()
+    if found is None:
+        tx.execute(stream.insert().values(account_id=account_id, key=key))
+        found = tx.execute(select(stream.c.id).where(same)).scalar_one()
+    return int(found)
+
+
+def stream_of(tx: Connection, account_id: int, key: str) -> tuple[int, str | None] | None:
+    """Id and cursor of a stream, None when it was never seen."""
+    same = (stream.c.account_id == account_id) & (stream.c.key == key)
+    row = tx.execute(select(stream.c.id, stream.c.cursor).where(same)).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def move_cursor(tx: Connection, stream_: int, old: str | None, new: str) -> None:
+    """Moves a cursor from `old` to `new`, or raises `CursorMoved` when it is not `old` any more."""
+    moved = tx.execute(
+        update(stream)
+        .where(stream.c.id == stream_, stream.c.cursor.is_not_distinct_from(old))
+        .values(cursor=new)
+    )
+    if moved.rowcount != 1:
+        raise CursorMoved("another process stored this page first")
+
+
+def forget_cursor(tx: Connection, stream_: int) -> None:
+    """Drops a cursor that can't be used: the stream is pulled again from the start."""
+    tx.execute(update(stream).where(stream.c.id == stream_).values(cursor=None))
+
+
+def succeeded(
+    tx: Connection, account_id: int, *, started_at: datetime, next_pull: datetime
+) -> None:
+    """Notes a complete pull that began at `started_at`: all that had arrived by then is stored."""
+    at = text_time(started_at)
+    tx.execute(
+        update(account)
+        .where(account.c.id == account_id)
+        .values(
+            state="ok",
+            first_complete_at=func.coalesce(account.c.first_complete_at, at),
+            last_success=at,
+            complete_until=at,
+            failing_since=None,
+            last_error=None,
+            failures=0,
+            next_pull=text_time(next_pull),
+        )
+    )
+
+
+def failed(
+    tx: Connection,
+    account_id: int,
+    *,
+    at: datetime,
+    sentence: str,
+    refused: bool,
+    next_pull: datetime,
+) -> None:
+    """Notes a failed pull; `refused` when asking again soon won't help."""
+    tx.execute(
+        update(account)
+        .where(account.c.id == account_id)
+        .values(
+            state="refused" if refused else "failing",
+            failing_since=func.coalesce(account.c.failing_since, text_time(at)),
+            last_error=sentence,
+            failures=account.c.failures + 1,
+            next_pull=text_time(next_pull),
+        )
+    )
+
+
+def counts(tx: Connection) -> dict[int, tuple[int, int]]:
+    """Messages and events that the diary has witnessed: account id -> (mail, events)."""
+    rows = tx.execute(
+        select(stream.c.account_id, account.c.kind, func.count(func.distinct(witness.c.key_hash)))
+        .select_from(witness)
+        .join(stream, stream.c.id == witness.c.stream_id)
+        .join(account, account.c.id == stream.c.account_id)
+        .group_by(stream.c.account_id, account.c.kind, witness.c.stream_id)
+    )
+    total: dict[int, tuple[int, int]] = {}
+    for account_id, kind, number in rows:
+        mails, events = total.get(account_id, (0, 0))
+        total[account_id] = (
+            (mails + number, events) if kind == "mailbox" else (mails, events + number)
+        )
+    return total
+
+
+def has_over(tx: Connection, account_id: int, now: datetime) -> bool:
+    """Whether a planned meeting of the account is over."""
+    return tx.execute(_over(account_id, now).limit(1)).first() is not None
+
+
+def mark_held(tx: Connection, account_id: int, now: datetime) -> list[int]:
+    """Planned meetings of the account that are over become held; their ids."""
+    ids = [row[0] for row in tx.execute(_over(account_id, now))]
+    if ids:
+        tx.execute(update(interaction).where(interaction.c.id.in_(ids)).values(status="held"))
+    return ids
+
+
+def _over(account_id: int, now: datetime) -> Select[int]:
+    return (
+        select(interaction.c.id)
+        .join(witness, witness.c.interaction_id == interaction.c.id)
+        .join(stream, stream.c.id == witness.c.stream_id)
+        .where(stream.c.account_id == account_id)
+        .where(interaction.c.status == "planned", interaction.c.ends_at <= text_time(now))
+        .distinct()
+    )
+
+
+def _account(row: dict[str, object]) -> Account:
+    times = ("first_complete_at", "last_success", "failing_since", "next_pull", "complete_until")
+    for name in times:
+        row[name] = read_time(row[name])  # type: ignore[arg-type]
+    return Account(**row)  # type: ignore[arg-type]

@@ -1,0 +1,64 @@
+"""Contacts with a day worth a greeting."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from crm_sync.store.tables import (
+    contact,
+    contact_address,
+    customer,
+    employment,
+    interaction,
+    interaction_customer,
+    interaction_rep,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A contact who may be greeted; `birthday` as `core.occasions` reads it."""
+
+    contact_id: int
+    name: str
+    address: str
+    language: str
+    timezone: str
+    country: str
+    birthday: str
+    basis: str
+    customer_id: int
+    customer_name: str
+    owner: str
+
+
+def with_birthday(tx: Connection) -> list[Candidate]:
+    """All contacts with a birthday and an address, each once, with their first customer."""
+    rows = tx.execute(
+        select(
+            contact.c.id, contact.c.name, contact_address.c.recorded, contact.c.language,
+            contact.c.timezone, contact.c.country, contact.c.birthday, contact.c.greeting_basis,
+            customer.c.id, customer.c.name, customer.c.owner,
+        )
+        .join(contact_address, contact_address.c.contact_id == contact.c.id)
+        .join(employment, employment.c.contact_id == contact.c.id)
+        .join(customer, customer.c.id == employment.c.customer_id)
+        .where(contact.c.birthday != "", employment.c.until.is_(None))
+        .order_by(contact.c.id, contact_address.c.position, customer.c.id)
+    )  # fmt: skip
+    once: dict[int, Candidate] = {}
+    for row in rows:
+        once.setdefault(row[0], Candidate(*row))
+    return list(once.values())
+
+
+def last_rep(tx: Connection, customer_id: int) -> str | None:
+    """The rep who had to do with a customer last."""
+    return tx.execute(
+        select(interaction_rep.c.rep)
+        .join(interaction, interaction.c.id == interaction_rep.c.interaction_id)
+        .join(interaction_customer, interaction_customer.c.interaction_id == interaction.c.id)
+        .where(interaction_customer.c.customer_id == customer_id)
+        .order_by(interaction.c.occurred_at.desc(), interaction_rep.c.position)
+        .limit(1)
+    ).scalar_one_or_none()

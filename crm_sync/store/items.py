@@ -1,0 +1,331 @@
+"""What a page of a stream leaves in the diary: interactions, sightings, witnesses, traces.
+
+All functions work inside the page's transaction, on whole pages: one statement per table.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select, update
+
+from crm_sync.store.engine import insert_many, next_ids, read_time
+from crm_sync.store.tables import (
+    interaction,
+    interaction_contact,
+    interaction_customer,
+    interaction_rep,
+    interaction_trace,
+    quarantine,
+    recall,
+    sighting,
+    sighting_trace,
+    stream,
+    thread_reference,
+    wanted,
+    witness,
+)
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """One place where an item was seen."""
+
+    key_hash: bytes
+    slot: str
+    interaction: int | None
+    sighting: int | None
+    version: str
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """An item of the diary that may be the one at hand."""
+
+    table: str  # "interaction" | "sighting"
+    id: int
+    name: bytes
+    author: bytes
+    occurred_at: datetime
+    outcome: str
+
+
+INTERACTION_COLUMNS = (
+    "id", "natural_key", "name_hash", "author_hash", "kind", "direction", "occurred_at",
+    "arrived_at", "ends_at", "all_day", "subject", "message_id", "uid", "recurrence_id",
+    "thread_id", "status", "attachments", "fresh", "planned_at",
+)  # fmt: skip
+SIGHTING_COLUMNS = (
+    "id", "natural_key", "name_hash", "author_hash", "kind", "direction", "occurred_at",
+    "outcome", "reason",
+)  # fmt: skip
+_WITNESS_COLUMNS = (
+    "stream_id", "key_hash", "slot", "interaction_id", "sighting_id", "version", "sealed",
+)  # fmt: skip
+
+
+def witnesses(tx: Connection, stream_id: int, hashes: Sequence[bytes]) -> list[Witness]:
+    """What the diary has under these keys of a stream."""
+    found: list[Witness] = []
+    for part in _batches(hashes):
+        rows = tx.execute(
+            select(witness).where(witness.c.stream_id == stream_id, witness.c.key_hash.in_(part))
+        )
+        found.extend(
+            Witness(r.key_hash, r.slot, r.interaction_id, r.sighting_id, r.version, r.sealed)
+            for r in rows
+        )
+    return found
+
+
+def witnessed_keys(tx: Connection, stream_id: int) -> list[tuple[bytes, str]]:
+    """All keys of a stream, sealed, with their versions."""
+    rows = tx.execute(
+        select(witness.c.sealed, witness.c.version)
+        .where(witness.c.stream_id == stream_id)
+        .union(
+            select(quarantine.c.sealed, quarantine.c.version).where(
+                quarantine.c.stream_id == stream_id, quarantine.c.state != "retry"
+            )
+        )
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def add_witnesses(tx: Connection, stream_id: int, rows: Iterable[Witness]) -> None:
+    """Notes where items were seen."""
+    insert_many(
+        tx,
+        witness,
+        _WITNESS_COLUMNS,
+        [
+            (stream_id, w.key_hash, w.slot, w.interaction, w.sighting, w.version, w.sealed)
+            for w in rows
+        ],
+    )
+
+
+def drop_witnesses(tx: Connection, stream_id: int, hashes: Sequence[bytes] | None) -> None:
+    """Forgets keys of a stream (None: all of them); the items stay."""
+    for table in (witness, quarantine):
+        gone = delete(table).where(table.c.stream_id == stream_id)
+        if hashes is None:
+            tx.execute(gone)
+            continue
+        for part in _batches(hashes):
+            tx.execute(gone.where(table.c.key_hash.in_(part)))
+
+
+def twins(tx: Connection, names: Sequence[bytes]) -> list[Twin]:
+    """Items whose name hash (Message-ID, fingerprint, UID) is among `names`."""
+    found: list[Twin] = []
+    for part in _batches(names):
+        logged = select(
+            interaction.c.id, interaction.c.name_hash, interaction.c.author_hash,
+            interaction.c.occurred_at,
+        ).where(interaction.c.name_hash.in_(part))  # fmt: skip
+        found.extend(
+            Twin("interaction", r[0], r[1], r[2], _at(r[3]), "logged") for r in tx.execute(logged)
+        )
+        seen = select(
+            sighting.c.id, sighting.c.name_hash, sighting.c.author_hash,
+            sighting.c.occurred_at, sighting.c.outcome,
+        ).where(sighting.c.name_hash.in_(part))  # fmt: skip
+        found.extend(Twin("sighting", r[0], r[1], r[2], _at(r[3]), r[4]) for r in tx.execute(seen))
+    return found
+
+
+def has_witness(tx: Connection, stream_id: int, twin: Twin) -> bool:
+    """Whether an item was already seen in this stream (two mails without Message-ID are two)."""
+    column = witness.c.interaction_id if twin.table == "interaction" else witness.c.sighting_id
+    same = select(witness.c.key_hash).where(witness.c.stream_id == stream_id, column == twin.id)
+    return tx.execute(same.limit(1)).first() is not None
+
+
+def reserve_interactions(tx: Connection, count: int) -> int:
+    """The first of `count` ids for interactions."""
+    return next_ids(tx, interaction, count)
+
+
+def reserve_sightings(tx: Connection, count: int) -> int:
+    """The first of `count` ids for sightings."""
+    return next_ids(tx, sighting, count)
+
+
+def add_interactions(tx: Connection, rows: list[tuple[object, ...]]) -> None:
+    """Stores interactions; tuples as `INTERACTION_COLUMNS`."""
+    insert_many(tx, interaction, INTERACTION_COLUMNS, rows)
+
+
+def add_sightings(tx: Connection, rows: list[tuple[object, ...]]) -> None:
+    """Stores sightings; tuples as `SIGHTING_COLUMNS`."""
+    insert_many(tx, sighting, SIGHTING_COLUMNS, rows)
+
+
+def add_traces(
+    tx: Connection, *, logged: list[tuple[bytes, int]], seen: list[tuple[bytes, int]]
+) -> None:
+    """Stores hashes of addresses and domains that matched nobody, each with its item."""
+    insert_many(tx, interaction_trace, ("hash", "interaction_id"), logged)
+    insert_many(tx, sighting_trace, ("hash", "sighting_id"), seen)
+
+
+def add_people(
+    tx: Connection,
+    *,
+    customers: list[tuple[int, int]],
+    contacts: list[tuple[int, str, int | None, int | None, str, str]],
+    reps: list[tuple[int, str, int]],
+) -> None:
+    """Joins interactions to customers, to contacts (address … role, who) and to reps."""
+    insert_many(tx, interaction_customer, ("interaction_id", "customer_id"), customers)
+    columns = ("interaction_id", "address", "contact_id", "customer_id", "role", "who")
+    insert_many(tx, interaction_contact, columns, contacts)
+    insert_many(tx, interaction_rep, ("interaction_id", "rep", "position"), reps)
+
+
+def clear_people(tx: Connection, interaction_id: int) -> None:
+    """Takes everybody off an interaction, before it is joined anew."""
+    for table in (interaction_customer, interaction_contact, interaction_rep, interaction_trace):
+        tx.execute(delete(table).where(table.c.interaction_id == interaction_id))
+
+
+def add_rep(tx: Connection, interaction_id: int, reps: Sequence[str]) -> None:
+    """Adds reps in whose mailbox a known item was seen too."""
+    known = reps_of(tx, interaction_id)
+    new = [rep for rep in dict.fromkeys(reps) if rep not in known]
+    insert_many(
+        tx,
+        interaction_rep,
+        ("interaction_id", "rep", "position"),
+        [(interaction_id, rep, len(known) + i) for i, rep in enumerate(new)],
+    )
+
+
+def reps_of(tx: Connection, interaction_id: int) -> list[str]:
+    """The reps on an interaction, in order."""
+    mine = select(interaction_rep.c.rep).where(interaction_rep.c.interaction_id == interaction_id)
+    return list(tx.execute(mine.order_by(interaction_rep.c.position)).scalars())
+
+
+def want(tx: Connection, rows: list[tuple[int, int, bytes, str, str | None]]) -> None:
+    """Notes texts to fetch: (interaction, stream, sealed key, hint, header)."""
+    columns = ("interaction_id", "stream_id", "sealed", "hint", "header", "tries")
+    insert_many(tx, wanted, columns, [(*row, 0) for row in rows])
+
+
+def replace_sighting(tx: Connection, sighting_id: int, interaction_id: int) -> None:
+    """A sighting turned out to concern a customer: its witnesses point at the interaction now."""
+    tx.execute(
+        update(witness)
+        .where(witness.c.sighting_id == sighting_id)
+        .values(interaction_id=interaction_id, sighting_id=None)
+    )
+    tx.execute(delete(sighting).where(sighting.c.id == sighting_id))
+
+
+def demote(tx: Connection, interaction_id: int, reason: str) -> None:
+    """An interaction that turned out to be no person's: only a sighting of it remains."""
+    row = tx.execute(select(interaction).where(interaction.c.id == interaction_id)).one()
+    number = reserve_sightings(tx, 1)
+    add_sightings(
+        tx,
+        [
+            (
+                number, row.natural_key, row.name_hash, row.author_hash, row.kind, row.direction,
+                row.occurred_at, "ignored", reason,
+            )
+        ],
+    )  # fmt: skip
+    tx.execute(
+        update(witness)
+        .where(witness.c.interaction_id == interaction_id)
+        .values(sighting_id=number, interaction_id=None)
+    )
+    tx.execute(delete(interaction).where(interaction.c.id == interaction_id))
+
+
+def change_interaction(tx: Connection, interaction_id: int, **values: object) -> None:
+    """Changes columns of an interaction: a meeting moved, was cancelled, got another title."""
+    tx.execute(update(interaction).where(interaction.c.id == interaction_id).values(**values))
+
+
+def repoint(
+    tx: Connection, stream_id: int, key_hash: bytes, slot: str, *, to: Witness | None
+) -> None:
+    """Replaces one witness row (None: removes it)."""
+    same = (
+        (witness.c.stream_id == stream_id)
+        & (witness.c.key_hash == key_hash)
+        & (witness.c.slot == slot)
+    )
+    tx.execute(delete(witness).where(same))
+    if to is not None:
+        add_witnesses(tx, stream_id, [to])
+
+
+def is_witnessed(tx: Connection, interaction_id: int) -> bool:
+    """Whether any calendar or folder still holds the item."""
+    seen = select(witness.c.key_hash).where(witness.c.interaction_id == interaction_id)
+    return tx.execute(seen.limit(1)).first() is not None
+
+
+def interaction_rows(tx: Connection, ids: Sequence[int]) -> dict[int, dict[str, object]]:
+    """Interactions as dicts of their columns, by id."""
+    found: dict[int, dict[str, object]] = {}
+    for part in _batches(ids):
+        for row in tx.execute(select(interaction).where(interaction.c.id.in_(part))).mappings():
+            found[row["id"]] = dict(row)
+    return found
+
+
+def recalled(tx: Connection, account_id: int, limit: int) -> list[tuple[int, str, bytes]]:
+    """Sightings that an import matched: (sighting, stream key, sealed key) in this account."""
+    rows = tx.execute(
+        select(recall.c.sighting_id, stream.c.key, witness.c.sealed)
+        .join(witness, witness.c.sighting_id == recall.c.sighting_id)
+        .join(stream, stream.c.id == witness.c.stream_id)
+        .where(stream.c.account_id == account_id)
+        .order_by(recall.c.sighting_id.desc())
+        .limit(limit)
+    )
+    once: dict[int, tuple[int, str, bytes]] = {}
+    for sighting_id, key, sealed in rows:
+        once.setdefault(sighting_id, (sighting_id, key, sealed))
+    return list(once.values())
+
+
+def drop_recall(tx: Connection, sightings: Sequence[int]) -> None:
+    """Takes sightings off the list of those to fetch."""
+    for part in _batches(sightings):
+        tx.execute(delete(recall).where(recall.c.sighting_id.in_(part)))
+
+
+def threads_of(tx: Connection, hashes: Sequence[bytes]) -> dict[bytes, int]:
+    """The threads that these Message-ID hashes belong to."""
+    found: dict[bytes, int] = {}
+    for part in _batches(hashes):
+        rows = tx.execute(select(thread_reference).where(thread_reference.c.hash.in_(part)))
+        found.update({row.hash: row.thread_id for row in rows})
+    return found
+
+
+def join_threads(tx: Connection, *, new: list[tuple[bytes, int]], merged: dict[int, int]) -> None:
+    """Stores new references and merges threads: `merged` maps a thread to the one it became."""
+    for old, into in merged.items():
+        for table in (interaction, thread_reference):
+            tx.execute(update(table).where(table.c.thread_id == old).values(thread_id=into))
+    insert_many(tx, thread_reference, ("hash", "thread_id"), list(dict(new).items()))
+
+
+def _at(text: str) -> datetime:
+    moment = read_time(text)
+    assert moment is not None
+    return moment
+
+
+def _batches(values: Sequence[object]) -> Iterable[Sequence[object]]:
+    return (values[i : i + _BATCH] for i in range(0, len(values), _BATCH))

@@ -1,0 +1,199 @@
+"""The outbox: one row for each mail of ours, and the states it goes through (law 6)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, or_, select, update
+
+from crm_sync.core.errors import UsageError
+from crm_sync.store.engine import read_time, text_time
+from crm_sync.store.tables import outbox
+
+GREETING = "greeting"
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A mail to be queued; `key` is its natural key, which can be queued once only."""
+
+    key: str
+    kind: str
+    state: str
+    recipient: str
+    recipient_name: str
+    sender: str
+    reply_to: str
+    subject: str
+    text: str
+    html: str
+    language: str
+    reason: str
+    due_at: datetime
+    expires_at: datetime | None
+    message_id: str
+    contact_id: int | None = None
+    customer_id: int | None = None
+    rep: str = ""
+    action: str = "send"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A mail as it waits in the outbox."""
+
+    id: int
+    key: str
+    kind: str
+    state: str
+    recipient: str
+    recipient_name: str
+    sender: str
+    reply_to: str
+    subject: str
+    text: str
+    html: str
+    language: str
+    due_at: datetime
+    expires_at: datetime | None
+    message_id: str
+    contact_id: int | None
+    customer_id: int | None
+    rep: str
+    tries: int
+    doubted_at: datetime | None
+
+
+def add(tx: Connection, row: NewRow) -> int | None:
+    """Queues a mail; its id, or None when one with this key is there already."""
+    if is_known(tx, row.key):
+        return None
+    values = {name: getattr(row, name) for name in NewRow.__slots__}
+    values["due_at"] = text_time(row.due_at)
+    values["expires_at"] = text_time(row.expires_at)
+    inserted = tx.execute(outbox.insert().values(**values)).inserted_primary_key
+    assert inserted is not None
+    return int(inserted[0])
+
+
+def is_known(tx: Connection, key: str) -> bool:
+    """Whether a mail with this natural key was ever queued."""
+    return tx.execute(select(outbox.c.id).where(outbox.c.key == key)).first() is not None
+
+
+def get(tx: Connection, row_id: int) -> Row:
+    """One row. Raises `UsageError` when there is none."""
+    row = tx.execute(select(outbox).where(outbox.c.id == row_id)).mappings().one_or_none()
+    if row is None:
+        raise UsageError(
+            f"there is no mail {row_id} in the outbox", advice="`crm-sync outbox` lists them."
+        )
+    return _row(row)
+
+
+def ready(tx: Connection, now: datetime) -> list[int]:
+    """Ids of the mails whose time has come, greetings last: reps' mail is never held up."""
+    at = text_time(now)
+    rows = tx.execute(
+        select(outbox.c.id)
+        .where(outbox.c.state == "queued", outbox.c.due_at <= at)
+        .where(or_(outbox.c.next_try.is_(None), outbox.c.next_try <= at))
+        .order_by(outbox.c.kind == GREETING, outbox.c.due_at, outbox.c.id)
+    )
+    return list(rows.scalars())
+
+
+def claim(tx: Connection, row_id: int, now: datetime) -> Row | None:
+    """Takes a queued mail for sending; None when it is not queued any more."""
+    claimed = tx.execute(
+        update(outbox)
+        .where(outbox.c.id == row_id, outbox.c.state == "queued")
+        .values(claimed_at=text_time(now), tries=outbox.c.tries + 1)
+    )
+    return get(tx, row_id) if claimed.rowcount == 1 else None
+
+
+def move(tx: Connection, row_id: int, old: str, new: str, **values: Any) -> bool:
+    """Moves a row from one state to another; False when it was not in `old`."""
+    moved = tx.execute(
+        update(outbox)
+        .where(outbox.c.id == row_id, outbox.c.state == old)
+        .values(state=new, **{name: _plain(value) for name, value in values.items()})
+    )
+    return moved.rowcount == 1
+
+
+def expire(tx: Connection, now: datetime) -> int:
+    """What was not sent in its time is skipped; how many."""
+    late = tx.execute(
+        update(outbox)
+        .where(outbox.c.state.in_(("queued", "waiting_approval", "planned")))
+        .where(outbox.c.expires_at <= text_time(now))
+        .values(state="skipped", error="its time had passed")
+    )
+    return int(late.rowcount)
+
+
+def doubt_all_sending(tx: Connection, now: datetime) -> int:
+    """Mails that a dead process was sending: nobody knows whether they left; how many."""
+    stale = tx.execute(
+        update(outbox)
+        .where(outbox.c.state == "sending")
+        .values(
+            state="in_doubt",
+            doubted_at=text_time(now),
+            error="the program stopped while the server was taking the mail",
+        )
+    )
+    return int(stale.rowcount)
+
+
+def in_state(tx: Connection, state: str) -> list[Row]:
+    """All rows in a state, oldest first."""
+    rows = tx.execute(select(outbox).where(outbox.c.state == state).order_by(outbox.c.id))
+    return [_row(row) for row in rows.mappings()]
+
+
+def by_message_ids(tx: Connection, message_ids: list[str]) -> dict[str, Row]:
+    """Our own mails among these Message-IDs."""
+    rows = tx.execute(select(outbox).where(outbox.c.message_id.in_(message_ids))).mappings()
+    return {row["message_id"]: _row(row) for row in rows}
+
+
+def counts(tx: Connection) -> dict[str, int]:
+    """How many mails are in each state."""
+    rows = tx.execute(select(outbox.c.state, func.count()).group_by(outbox.c.state))
+    return {row[0]: row[1] for row in rows}
+
+
+def listing(tx: Connection) -> list[dict[str, Any]]:
+    """All mails in the contract's shape, newest first."""
+    rows = tx.execute(select(outbox).order_by(outbox.c.id.desc())).mappings()
+    return [
+        {
+            "id": row["id"],
+            "key": row["key"],
+            "action": row["action"],
+            "kind": row["kind"],
+            "to": row["recipient"],
+            "from": row["sender"],
+            "subject": row["subject"],
+            "reason": row["reason"],
+            "due_at": row["due_at"],
+            "state": row["state"],
+            "message_id": row["message_id"],
+            "error": row["error"],
+        }
+        for row in rows
+    ]
+
+
+def _row(row: Any) -> Row:
+    values = {name: row[name] for name in Row.__slots__}
+    for name in ("due_at", "expires_at", "doubted_at"):
+        values[name] = read_time(values[name])
+    return Row(**values)
+
+
+def _plain(value: Any) -> Any:
+    return text_time(value) if isinstance(value, datetime) else value

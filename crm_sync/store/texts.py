@@ -1,0 +1,137 @@
+"""Texts still to fetch, texts fetched, and items that could not be read."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select, update
+
+from crm_sync.core.errors import UsageError
+from crm_sync.core.records import Attachment
+from crm_sync.store.engine import insert_many, text_time
+from crm_sync.store.tables import body, interaction, quarantine, stream, wanted
+
+TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A text to fetch: where it is, and what the header said where the text has a say too."""
+
+    interaction: int
+    stream: str
+    sealed: bytes
+    hint: str
+    header: str | None
+
+
+def some_wanted(tx: Connection, account_id: int, limit: int) -> list[Wanted]:
+    """Texts of an account that wait, newest message first."""
+    rows = tx.execute(
+        select(wanted, stream.c.key)
+        .join(stream, stream.c.id == wanted.c.stream_id)
+        .where(stream.c.account_id == account_id)
+        .order_by(wanted.c.tries, wanted.c.interaction_id.desc())
+        .limit(limit)
+    )
+    return [Wanted(r.interaction_id, r.key, r.sealed, r.hint, r.header) for r in rows]
+
+
+def store_texts(tx: Connection, texts: Sequence[tuple[int, str, tuple[Attachment, ...]]]) -> None:
+    """Stores fetched texts and the names of attachments; they are not wanted any more."""
+    if not texts:
+        return
+    ids = [entry[0] for entry in texts]
+    marks = ", ".join("?" * len(ids))
+    tx.exec_driver_sql(f"DELETE FROM body WHERE interaction_id IN ({marks})", tuple(ids))  # noqa: S608  # marks only
+    insert_many(tx, body, ("interaction_id", "text"), [(n, text) for n, text, _ in texts if text])
+    for number, _, attachments in texts:
+        if attachments:
+            names = json.dumps([a.name for a in attachments], ensure_ascii=False)
+            tx.execute(
+                update(interaction).where(interaction.c.id == number).values(attachments=names)
+            )
+    tx.exec_driver_sql(f"DELETE FROM wanted WHERE interaction_id IN ({marks})", tuple(ids))  # noqa: S608  # marks only
+
+
+def postpone(tx: Connection, interaction_id: int) -> None:
+    """Another try later, after `TRIES` of them none; the interaction stays (law 5)."""
+    tx.execute(
+        update(wanted)
+        .where(wanted.c.interaction_id == interaction_id)
+        .values(tries=wanted.c.tries + 1)
+    )
+    tx.execute(
+        delete(wanted).where(wanted.c.interaction_id == interaction_id, wanted.c.tries >= TRIES)
+    )
+
+
+def quarantine_item(
+    tx: Connection,
+    stream_id: int,
+    key_hash: bytes,
+    sealed: bytes,
+    version: str,
+    reason: str,
+    now: datetime,
+) -> bool:
+    """Notes where an unreadable item is and why; whether it is new there."""
+    same = (quarantine.c.stream_id == stream_id) & (quarantine.c.key_hash == key_hash)
+    again = (
+        update(quarantine)
+        .where(same)
+        .values(tries=quarantine.c.tries + 1, reason=reason, version=version, state="held")
+    )
+    if tx.execute(again).rowcount:
+        return False
+    tx.execute(
+        quarantine.insert().values(
+            stream_id=stream_id, key_hash=key_hash, sealed=sealed, version=version, reason=reason,
+            since=text_time(now),
+        )
+    )  # fmt: skip
+    return True
+
+
+def release(tx: Connection, stream_id: int, hashes: Sequence[bytes]) -> None:
+    """Items that could be read after all leave the quarantine."""
+    for i in range(0, len(hashes), 500):
+        tx.execute(
+            delete(quarantine).where(
+                quarantine.c.stream_id == stream_id, quarantine.c.key_hash.in_(hashes[i : i + 500])
+            )
+        )
+
+
+def to_retry(tx: Connection, account_id: int) -> list[tuple[int, str, bytes]]:
+    """Quarantined items of an account that somebody asked to try again: (id, stream, sealed)."""
+    rows = tx.execute(
+        select(quarantine.c.id, stream.c.key, quarantine.c.sealed)
+        .join(stream, stream.c.id == quarantine.c.stream_id)
+        .where(stream.c.account_id == account_id, quarantine.c.state == "retry")
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def fail_again(tx: Connection, quarantine_id: int) -> None:
+    """One more try in vain."""
+    tx.execute(
+        update(quarantine)
+        .where(quarantine.c.id == quarantine_id)
+        .values(state="held", tries=quarantine.c.tries + 1)
+    )
+
+
+def decide(tx: Connection, quarantine_id: int, state: str) -> None:
+    """A person's word on a quarantined item: "retry" or "dropped"."""
+    changed = tx.execute(
+        update(quarantine)
+        .where(quarantine.c.id == quarantine_id, quarantine.c.state != "dropped")
+        .values(state=state)
+    )
+    if changed.rowcount != 1:
+        raise UsageError(
+            f"there is nothing with number {quarantine_id} in quarantine",
+            advice="`crm-sync quarantine` lists what is there.",
+        )

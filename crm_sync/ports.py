@@ -4,6 +4,7 @@ Each sentence here has a test in `crm_sync.testing` that every connector must pa
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Literal, Protocol
@@ -93,13 +94,33 @@ class Sender(Protocol):
         ...
 
 
+class Tokens(Protocol):
+    """The sealed place of one account's OAuth tokens; the text is the connector's own."""
+
+    def load(self) -> str | None:
+        """What was saved last, None when nobody signed in."""
+        ...
+
+    def save(self, text: str) -> None:
+        """Keeps `text`, encrypted. On return it survives a crash: save before using a new token."""
+        ...
+
+    def lock(self) -> AbstractContextManager[None]:
+        """One refresh at a time for this account, in all threads and processes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a connector may know of its surroundings: the account's name, clock and team zone."""
+    """What a connector may know of its surroundings: the account's name, clock and team zone.
+
+    `tokens` is there for connectors that sign in by OAuth 2.0.
+    """
 
     account: str
     clock: Clock
     zone: tzinfo
+    tokens: Tokens | None = None
 
 
 @dataclass(frozen=True, slots=True)

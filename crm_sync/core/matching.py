@@ -1,4 +1,4 @@
-"""Who a message or a meeting concerns: customers, contacts, reps, and in which direction it went."""
+"""Who a message or meeting concerns: customers, contacts, reps; and in which direction it went."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -49,7 +49,7 @@ def _judge(tx: Any, setup: Setup, rule: FollowUpRule, who: str, thread: int) -> 
 
 
 def responsible(setup: Setup, owner: str, reps: Sequence[str]) -> str | None:
-    """Who answers for a customer: its owner, else the first rep addressed, else the first of all."""
+    """Who answers for a customer: its owner, else the first rep addressed, else our first rep."""
     known = [person.email for person in setup.reps]
     return next((rep for rep in (owner, *reps, *known) if rep in known), None)
 

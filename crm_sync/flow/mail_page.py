@@ -18,8 +18,8 @@ from crm_sync.core.matching import (
     trace_texts,
 )
 from crm_sync.core.records import MailItem
-from crm_sync.flow.setup import Setup
 from crm_sync.flow import second_look
+from crm_sync.flow.setup import Setup
 from crm_sync.flow.threads import join_threads
 from crm_sync.store import items, outbox
 from crm_sync.store.accounts import Account

@@ -1,4 +1,4 @@
-"""A second look at mail that matched by its header: does its text say that no person wrote it?"""
+"""A second look at mail that matched by its header: its text may say that no person wrote it."""
 
 import json
 from typing import TYPE_CHECKING

@@ -1,17 +1,20 @@
-"""Migrations by Alembic, shipped in the package and run when the diary is opened."""
+"""Migrations, shipped in the package and run when the diary is opened.
+
+Alembic does them; it is imported only when there is something to do.
+"""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect, select
 
 from crm_sync.core.errors import SchemaMismatch
+from crm_sync.store.tables import alembic_version
+
+HEAD = "0001"
+"""The schema that this program knows; revisions are numbered as they come."""
 
 
 def upgrade(engine: Engine, path: Path) -> str | None:
@@ -20,33 +23,39 @@ def upgrade(engine: Engine, path: Path) -> str | None:
     An older database is copied beside itself first. A newer one raises `SchemaMismatch` with both
     versions named.
     """
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    scripts = ScriptDirectory.from_config(config)
-    head = scripts.get_current_head()
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
+        current = schema_version(connection)
         connection.rollback()
-        if current == head:
+        if current == HEAD:
             return None
-        known = {script.revision for script in scripts.walk_revisions()}
-        if current is not None and current not in known:
+        if current is not None and not (current.isdecimal() and current < HEAD):
             raise SchemaMismatch(
-                f"the database has schema {current}, this program knows schema {head} at most",
+                f"the database has schema {current}, this program knows schema {HEAD} at most",
                 where=str(path),
                 advice="Install the newer version of crm-sync, or restore an older backup.",
             )
         if current is not None:
-            _copy(path, path.with_name(f"{path.name}.before-{head}"))
-        with _one_transaction(connection):
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            _copy(path, path.with_name(f"{path.name}.before-{HEAD}"))
+        _run(connection)
         return current or "empty"
 
 
-def schema_version(connection: Connection) -> str:
-    """The revision the database is at."""
-    return MigrationContext.configure(connection).get_current_revision() or "none"
+def schema_version(connection: Connection) -> str | None:
+    """The revision the database is at, None for an empty one."""
+    if not inspect(connection).has_table(alembic_version.name):
+        return None
+    return connection.execute(select(alembic_version.c.version_num)).scalar_one_or_none()
+
+
+def _run(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415  # half a second that most starts need not spend
+    from alembic.config import Config  # noqa: PLC0415  # likewise
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.attributes["connection"] = connection
+    with _one_transaction(connection):
+        command.upgrade(config, "head")
 
 
 @contextmanager
@@ -62,5 +71,6 @@ def _one_transaction(connection: Connection) -> Iterator[None]:
 
 def _copy(source: Path, target: Path) -> None:
     """A consistent copy by SQLite's own backup, whoever else writes."""
+    target.touch(mode=0o600)
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)

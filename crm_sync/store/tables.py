@@ -27,6 +27,9 @@ metadata = MetaData(
     }
 )
 
+# Alembic's own table, read here without Alembic; its migrations leave it alone.
+alembic_version = Table("alembic_version", MetaData(), Column("version_num", String(32)))
+
 _Time = String(20)
 _Hash = LargeBinary(16)
 
@@ -115,6 +118,14 @@ account = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("next_pull", _Time),
     Column("complete_until", _Time),
+)
+# OAuth tokens, encrypted (law 13).
+token = Table(
+    "token",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("saved_at", _Time, nullable=False),
 )
 stream = Table(
     "stream",

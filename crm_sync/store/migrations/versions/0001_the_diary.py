@@ -176,6 +176,13 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "token",
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("saved_at", sa.String(length=20), nullable=False),
+        sa.PrimaryKeyConstraint("account", name=op.f("pk_token")),
+    )
+    op.create_table(
         "body",
         sa.Column("interaction_id", sa.Integer(), nullable=False),
         sa.Column("text", sa.Text(), nullable=True),

@@ -119,6 +119,7 @@ class App:
             team_zone=settings.team.timezone.key,
             digest_at=settings.sending.digest_at,
             to_reps=settings.sending.reps,
+            to_customers=settings.sending.customers != "off",
             greetings=tuple(
                 GreetingRule(g.occasion, g.send_at, g.customers) for g in settings.greetings
             ),

@@ -1,6 +1,7 @@
 """What commands share: options, opening the program, and the two ways of printing."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,12 @@ def settings_of(config: Path | None) -> "Settings":
     from crm_sync.app import read_settings
 
     return read_settings(config)
+
+
+def remember(config: Path | None) -> None:
+    """Lets `crm-sync --config PATH COMMAND` mean the same as `crm-sync COMMAND --config PATH`."""
+    if config is not None:
+        os.environ["CRM_SYNC_CONFIG"] = str(config)
 
 
 @contextmanager

@@ -4,7 +4,16 @@ from typing import Annotated, Any
 
 import typer
 
-from crm_sync.cli.common import Config, Json, local, opened, print_lines, print_object, print_table
+from crm_sync.cli.common import (
+    Config,
+    Json,
+    local,
+    opened,
+    print_lines,
+    print_object,
+    print_table,
+    remember,
+)
 from crm_sync.core.errors import UsageError
 
 Query = Annotated[str | None, typer.Argument(metavar="[QUERY]", show_default=False)]
@@ -199,6 +208,7 @@ def quarantine(ctx: typer.Context, config: Config = None, as_json: Json = False)
     Example: crm-sync quarantine
     """
     if ctx.invoked_subcommand is not None:
+        remember(config)
         return
     from crm_sync.store.diary import quarantined
 

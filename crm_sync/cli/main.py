@@ -11,6 +11,7 @@ import typer
 
 from crm_sync import __version__
 from crm_sync.cli import configuration, diary, outgoing, work
+from crm_sync.cli.common import Config, remember
 from crm_sync.core.errors import ConfigError, CrmSyncError, UsageError
 
 app = typer.Typer(
@@ -35,11 +36,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _top(
-    version: Annotated[
+    config: Config = None,
+    version: Annotated[  # noqa: ARG001  # its callback did all there is to do
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """The top level has no options but --version."""
+    """What is said before the command holds for the command."""
+    remember(config)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crm_sync.cli.common import Config, Json, local, opened, print_lines, print_table
+from crm_sync.cli.common import Config, Json, local, opened, print_lines, print_table, remember
 from crm_sync.core.errors import UsageError
 
 Number = Annotated[int, typer.Argument(metavar="ID")]
@@ -79,6 +79,7 @@ def reminders(ctx: typer.Context, config: Config = None, as_json: Json = False) 
     Example: crm-sync reminders
     """
     if ctx.invoked_subcommand is not None:
+        remember(config)
         return
     from crm_sync.store.reminders import listing
 
@@ -151,6 +152,7 @@ def outbox(ctx: typer.Context, config: Config = None, as_json: Json = False) -> 
     Example: crm-sync outbox
     """
     if ctx.invoked_subcommand is not None:
+        remember(config)
         return
     from crm_sync.store.outbox import listing
 

@@ -120,6 +120,8 @@ def _clear_up(setup: Setup, post: Post) -> None:
     with setup.store.write() as tx:
         outbox.doubt_all_sending(tx, now)
         outbox.expire(tx, now)
+        if not post.to_customers:
+            outbox.hold_back(tx, CUSTOMER_KINDS)
         doubtful = outbox.in_state(tx, "in_doubt")
         for row in doubtful:
             if row.kind not in CUSTOMER_KINDS and _looked_for(tx, post, row):

@@ -25,7 +25,10 @@ class GreetingRule:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """The team's stationery. `witness` gets a blind copy of each mail, None for none."""
+    """The team's stationery. `witness` gets a blind copy of each mail, None for none.
+
+    `to_customers` is the kill switch: without it nothing leaves for a customer, whatever is queued.
+    """
 
     renderer: Renderer
     sender: Address
@@ -35,6 +38,7 @@ class Post:
     team_zone: str
     digest_at: time
     to_reps: bool
+    to_customers: bool
     greetings: tuple[GreetingRule, ...]
     open_sender: Callable[[], Sender]
     witness: str | None = None

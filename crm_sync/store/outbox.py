@@ -1,5 +1,6 @@
 """The outbox: one row for each mail of ours, and the states it goes through (law 6)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -132,6 +133,15 @@ def expire(tx: Connection, now: datetime) -> int:
         .values(state="skipped", error="its time had passed")
     )
     return int(late.rowcount)
+
+
+def hold_back(tx: Connection, kinds: Collection[str]) -> None:
+    """What has not left and must not any more is skipped."""
+    tx.execute(
+        update(outbox)
+        .where(outbox.c.state.in_(("queued", "waiting_approval")), outbox.c.kind.in_(list(kinds)))
+        .values(state="skipped", error='[sending] customers = "off"')
+    )
 
 
 def doubt_all_sending(tx: Connection, now: datetime) -> int:

@@ -42,6 +42,7 @@ class World:
     mode: str = "inferred"
     greetings: tuple[GreetingRule, ...] = ()
     with_witness: bool = False
+    to_customers: bool = True
 
     def __post_init__(self):
         self.keys = Keys(b"k" * 32)
@@ -81,6 +82,7 @@ class World:
             team_zone="Europe/Stockholm",
             digest_at=time(8),
             to_reps=True,
+            to_customers=self.to_customers,
             greetings=self.greetings,
             open_sender=lambda: self.sender,
             witness="info@acme.example" if self.with_witness else None,

@@ -127,6 +127,18 @@ def test_off_sends_nothing(office):
     assert world.outbox() == []
 
 
+def test_off_stops_what_was_queued_before(office):
+    world = office("ask")
+    world.clock.move_to(datetime(2026, 3, 4, 8, 30, tzinfo=UTC))
+    world.turn()
+    dispatch.approve(world.setup, next(r["id"] for r in world.outbox() if r["kind"] == "greeting"))
+    world.to_customers = False
+    world.turn()
+
+    assert sent_to(world) == [KARIN]
+    assert {r["kind"]: r["state"] for r in world.outbox()}["greeting"] == "skipped"
+
+
 def test_what_nobody_approved_by_midnight_is_skipped(office):
     world = office("ask")
     world.clock.move_to(datetime(2026, 3, 4, 8, 30, tzinfo=UTC))

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from crm_sync.core.occasions import celebrated_on, greeting_window, parse_day
+from crm_sync.core.occasions import GreetingWindow, celebrated_on, greeting_window, parse_day
 from crm_sync.core.rendering import DigestLine, Rendered
 from crm_sync.core.zones import utc_of, zone_for
 from crm_sync.flow.followups import count_older, responsible
@@ -137,7 +137,7 @@ def _greeting_row(
     rep = setup.person(responsible(setup, who.owner, [last] if last else []) or "")
     key = _key(rule, who, year)
     if who.basis == "none" and rep is not None:
-        return _notice_row(post, f"notice/{key}", who, rep, window.due_at, window.expires_at)
+        return _notice_row(post, f"notice/{key}", who, rep, window)
     language = who.language or post.team_language
     mail = post.renderer.greeting(
         language,
@@ -191,40 +191,43 @@ def _approval_row(
         zone_name=owner.zone_name,
         sender=f"{post.sender.name} <{post.sender.address}>",
     )
-    key = f"approval/{row.key}"
-    return NewRow(
-        key=key,
-        kind="approval",
-        state="queued",
-        recipient=owner.email,
-        recipient_name=owner.name,
-        sender=post.sender.address,
-        reply_to="",
-        **_words(mail),
-        reason=f"asks to approve mail {number} to {who.name or who.address}",
-        due_at=now,
-        expires_at=row.expires_at,
-        message_id=post.message_id(key),
-        rep=owner.email,
+    reason = f"asks to approve mail {number} to {who.name or who.address}"
+    return _to_rep(
+        post, "approval", f"approval/{row.key}", owner, mail, reason, now, row.expires_at
     )
 
 
 def _notice_row(
-    post: Post, key: str, who: Candidate, rep: Person, due_at: datetime, expires_at: datetime
+    post: Post, key: str, who: Candidate, rep: Person, window: GreetingWindow
 ) -> NewRow:
     mail = post.renderer.notice(
         rep.language, contact_name=who.name, customer_name=who.customer_name, reason="no_basis"
     )
+    reason = f"{who.name or who.address} may not be greeted by mail; the owner is told instead"
+    return _to_rep(post, "notice", key, rep, mail, reason, *window)
+
+
+def _to_rep(
+    post: Post,
+    kind: str,
+    key: str,
+    rep: Person,
+    mail: Rendered,
+    reason: str,
+    due_at: datetime,
+    expires_at: datetime,
+) -> NewRow:
+    """A row with a mail to one of us."""
     return NewRow(
         key=key,
-        kind="notice",
+        kind=kind,
         state="queued",
         recipient=rep.email,
         recipient_name=rep.name,
         sender=post.sender.address,
         reply_to="",
         **_words(mail),
-        reason=f"{who.name or who.address} may not be greeted by mail; the owner is told instead",
+        reason=reason,
         due_at=due_at,
         expires_at=expires_at,
         message_id=post.message_id(key),
@@ -264,21 +267,9 @@ def _digest_row(
         team_name=post.team_name,
         zone_name=person.zone_name,
     )
-    return NewRow(
-        key=key,
-        kind="digest",
-        state="queued",
-        recipient=person.email,
-        recipient_name=person.name,
-        sender=post.sender.address,
-        reply_to="",
-        **_words(mail),
-        reason=f"{len(waiting)} unanswered, the oldest from {waiting[0].contact}",
-        due_at=max(_moment(on, post.digest_at, person), *(r.due_at for r in waiting)),
-        expires_at=_end_of(on, person),
-        message_id=post.message_id(key),
-        rep=person.email,
-    )
+    reason = f"{len(waiting)} unanswered, the oldest from {waiting[0].contact}"
+    due_at = max(_moment(on, post.digest_at, person), *(r.due_at for r in waiting))
+    return _to_rep(post, "digest", key, person, mail, reason, due_at, _end_of(on, person))
 
 
 def _line(

@@ -58,16 +58,24 @@ _TYPES_OF_MACHINES: Final[dict[str, Reason]] = {
     "message/delivery-status": "bounce",
     "message/disposition-notification": "automatic",
     "message/feedback-report": "automatic",
+    "application/vnd.gnupg.wks": "automatic",  # a key server asks for confirmation
     "text/calendar": "calendar",
 }
 _NAMES_OF_INVITATIONS: Final = frozenset({"", "invite.ics", "meeting.ics"})
 _FAILED: Final = re.compile(phrases.anywhere(phrases.FAILED))
 _SAYS_AUTOMATIC: Final = re.compile(phrases.anywhere(phrases.SAYS_AUTOMATIC))
 _MASS_MAIL: Final = re.compile(phrases.anywhere(phrases.MASS_MAIL))
+# One search instead of three for most texts, which say nothing of the kind.
+_TELLING: Final = re.compile(
+    "|".join(map(phrases.anywhere, (phrases.FAILED, phrases.SAYS_AUTOMATIC, phrases.MASS_MAIL)))
+)
 _LIST_FIELDS: Final = frozenset((
     "list-id", "list-unsubscribe", "list-post", "mailing-list", "x-mailing-list", "x-beenthere",
     "x-mailman-version", "feedback-id", "x-report-abuse", "x-campaign", "x-campaignid", "x-mc-user",
 ))  # fmt: skip
+_FIELDS_OF_LISTS: Final = frozenset(
+    {"list-id", "list-post", "mailing-list", "x-mailing-list", "x-beenthere", "x-mailman-version"}
+)
 _REPORTS: Final = ("multipart/report", "message/disposition-notification")
 _MACHINE_FIELDS: Final = frozenset((
     "x-autoreply", "x-autorespond", "x-loop", "x-bugzilla-reason", "x-github-reason",
@@ -117,6 +125,8 @@ def classify_body(
     if envelope.in_reply_to or _ANSWER.match(envelope.subject.lower()):
         return None
     text = _own_words(body[:_LONGEST_BODY])
+    if not _TELLING.search(text):
+        return None
     if _FAILED.search(text) and _reports_failure(envelope, body[:_LONGEST_BODY]):
         return "bounce"
     if _SAYS_AUTOMATIC.search(text):
@@ -154,12 +164,11 @@ _MEANING: Final[dict[Reason, str]] = {
 
 
 def _bounce(envelope: Envelope) -> Iterator[Sign]:
-    media_type = envelope.content_type[:200].lower()
-    report = media_type.startswith("multipart/report")
-    if report or media_type.startswith("message/delivery-status"):
-        kind = _REPORT_TYPE.search(envelope.content_type) if report else None
-        if not report or (kind is not None and kind[1].lower() == "delivery-status"):
-            yield DECISIVE, "the Content-Type is that of a delivery report"
+    report = _kind_of_report(envelope.content_type)
+    if report not in ("", "delivery-status") or _is_a_programs_answer(envelope):
+        return
+    if report:
+        yield DECISIVE, "the Content-Type is that of a delivery report"
     if "x-failed-recipients" in envelope.signs:
         yield DECISIVE, "there is an X-Failed-Recipients field"
     if senders.is_mail_system(envelope):
@@ -171,6 +180,34 @@ def _bounce(envelope: Envelope) -> Iterator[Sign]:
         yield WEAK, "the Subject speaks of delivery"
     if envelope.return_path == "":
         yield WEAK, "the Return-Path is empty"
+        if senders.is_nobody(envelope) and "auto-submitted" not in envelope.signs:
+            yield WEAK, "nobody reads the address in the From field"
+
+
+def _kind_of_report(content_type: str) -> str:
+    """What a report is about: "delivery-status", "disposition-notification"...; "" for no report.
+
+    RFC 6522; RFC 8098 and RFC 5965 use the same envelope for what is no bounce.
+    """
+    media_type = content_type[:200].lower()
+    if media_type.startswith("message/delivery-status"):
+        return "delivery-status"
+    if not media_type.startswith("multipart/report"):
+        return ""
+    kind = _REPORT_TYPE.search(content_type)
+    return kind[1].lower() if kind else ""
+
+
+def _is_a_programs_answer(envelope: Envelope) -> bool:
+    """Whether a program answers in the shape of a delivery report: those that ask who you are.
+
+    A mail server's report comes from the null path (RFC 3464 section 2) and is no "Re: ...".
+    """
+    return (
+        bool(envelope.return_path)
+        and _ANSWER.match(envelope.subject.lower()) is not None
+        and not senders.is_mail_system(envelope)
+    )
 
 
 def _calendar(envelope: Envelope) -> Iterator[Sign]:
@@ -201,7 +238,7 @@ def _automatic(envelope: Envelope) -> Iterator[Sign]:
         yield WEAK, "the Content-Type is that of no text"
     yield from _notice(envelope.subject.lower())
     precedence = signs.get("precedence", "").lower()
-    if precedence and not _is_list(envelope):
+    if precedence and not _is_list(envelope) and not _FIELDS_OF_LISTS & signs.keys():
         yield DECISIVE if precedence == "auto_reply" else WEAK, "there is a Precedence field"
     if signs.get("x-auto-response-suppress", "").lower() == "all":
         yield WEAK, "the X-Auto-Response-Suppress field forbids all answers"

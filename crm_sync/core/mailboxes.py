@@ -23,6 +23,7 @@ _MAILBOX: Final = re.compile(
     r'\s*+(?:(?:"([^"\\]*+)"\s*+|([^"<>(),:;@\\\[\]]*+))<([^\s"<>(),:;@\\\[\]]++@[^\s"<>(),:;@\\\[\]]++)>'
     r'|([^\s"<>(),:;@\\\[\]]++@[^\s"<>(),:;@\\\[\]]++))\s*+(?:,|$)'
 )
+_BARE: Final = re.compile(r'[^\s"<>(),:;@\\\[\]]++@[^\s"<>(),:;@\\\[\]]++')
 _LENIENT: Final[dict[str, Any]] = (
     {"strict": False} if getattr(email.utils, "supports_strict_parsing", False) else {}
 )
@@ -56,11 +57,16 @@ def parse_addresses_by_library(value: str) -> tuple[Address, ...]:
         pairs = email.utils.getaddresses([value], **_LENIENT)
     except (ValueError, IndexError, TypeError, AttributeError, RecursionError):
         return ()
-    return tuple(
-        Address(clean(address).strip(), _name(name))
-        for name, address in pairs[:MOST_ADDRESSES]
-        if address
-    )
+    return tuple(_mailbox(name, address) for name, address in pairs[:MOST_ADDRESSES] if address)
+
+
+def _mailbox(name: str, address: str) -> Address:
+    """A mailbox of the library's; where the angle brackets were forgotten its last word counts."""
+    address = clean(address).strip()
+    words, _, last = address.rpartition(" ")
+    if words and not name and "@" not in words and _BARE.fullmatch(last):
+        name, address = words.replace('"', ""), last
+    return Address(address, _name(name))
 
 
 def _name(name: str) -> str:

@@ -105,6 +105,8 @@ def judge_mail(
     reason = classify(envelope)
     if reason is not None:
         return Verdict("ignored", reason, direction)
+    if not people:
+        return Verdict("unmatched", "no_customer", direction)
     if not outside:
         return Verdict("ignored", "internal", direction)
     contacts, strangers = _match(outside, directory)

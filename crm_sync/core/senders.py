@@ -86,6 +86,11 @@ def is_mail_system(envelope: Envelope) -> bool:
     return False
 
 
+def is_nobody(envelope: Envelope) -> bool:
+    """Whether the author is an address that nobody reads."""
+    return any(_NOBODY.search(local_part(address)) for address in envelope.from_)
+
+
 def is_calendar(envelope: Envelope) -> bool:
     """Whether a calendar service sent the message on somebody's behalf."""
     return any(address.address.lower() in _CALENDARS for address in envelope.sender)
@@ -116,6 +121,8 @@ def machine_signs(envelope: Envelope) -> Iterator[tuple[int, str]]:
                 yield _DECISIVE, f"nobody reads the address in the {field} field"
             elif _PROGRAM.search(local):
                 yield _WEAK, f"the {field} field reads like a program's"
+    if any(_NEWS.search(local_part(address)) for address in envelope.from_):
+        return  # what follows newsletters have in common with programs
     path = (envelope.return_path or "").lower()
     if path and _NOBODY.search(path.partition("@")[0]) and not _FORWARDED.match(path):
         yield _WEAK, "nobody reads the address in the Return-Path"

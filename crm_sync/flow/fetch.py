@@ -21,7 +21,7 @@ Progress = Callable[[str, int, int | None], None]
 def fetch_texts(setup: Setup, account: Account, source: Source, progress: Progress) -> int:
     """Fetches the texts that wait for this account, newest first.
 
-    Returns how many mails their text keeps out of the diary, where their header had let them in.
+    Returns how many mails, copies counted, their text keeps out where their header let them in.
     """
     done = demoted = 0
     seen: set[int] = set()
@@ -38,8 +38,7 @@ def fetch_texts(setup: Setup, account: Account, source: Source, progress: Progre
         bodies = list(source.read(list(wanted)))
         reasons = {b.locator: second_look(wanted[b.locator].header, b) for b in bodies}
         with setup.store.write() as tx:
-            _store_texts(tx, wanted, bodies, reasons)
-        demoted += sum(reason is not None for reason in reasons.values())
+            demoted += _store_texts(tx, wanted, bodies, reasons)
         done += len(bodies)
         progress("texts", done, None)
 
@@ -49,17 +48,19 @@ def _store_texts(
     wanted: dict[Locator, texts.Wanted],
     bodies: list[Body],
     reasons: dict[Locator, Reason | None],
-) -> None:
+) -> int:
     good = []
+    demoted = 0
     for body in bodies:
         number, reason = wanted[body.locator].interaction, reasons[body.locator]
         if body.gone or body.problem:
             texts.postpone(tx, number)
         elif reason is not None:
-            items.demote(tx, number, reason)
+            demoted += items.demote(tx, number, reason)
         else:
             good.append((number, body.text, body.attachments))
     texts.store_texts(tx, good)
+    return demoted
 
 
 def fetch_recalled(setup: Setup, account: Account, source: Source) -> int:

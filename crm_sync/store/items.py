@@ -227,8 +227,11 @@ def replace_sighting(tx: Connection, sighting_id: int, interaction_id: int) -> N
     tx.execute(delete(sighting).where(sighting.c.id == sighting_id))
 
 
-def demote(tx: Connection, interaction_id: int, reason: str) -> None:
-    """An interaction that turned out to be no person's: only a sighting of it remains."""
+def demote(tx: Connection, interaction_id: int, reason: str) -> int:
+    """An interaction that turned out to be no person's: only a sighting of it remains.
+
+    Returns in how many places it was seen.
+    """
     row = tx.execute(select(interaction).where(interaction.c.id == interaction_id)).one()
     number = reserve_sightings(tx, 1)
     add_sightings(
@@ -240,12 +243,13 @@ def demote(tx: Connection, interaction_id: int, reason: str) -> None:
             )
         ],
     )  # fmt: skip
-    tx.execute(
+    seen = tx.execute(
         update(witness)
         .where(witness.c.interaction_id == interaction_id)
         .values(sighting_id=number, interaction_id=None)
     )
     tx.execute(delete(interaction).where(interaction.c.id == interaction_id))
+    return int(seen.rowcount)
 
 
 def change_interaction(tx: Connection, interaction_id: int, **values: object) -> None:

@@ -190,12 +190,3 @@ since = "all"
         fates = {int(unseal(sealed).rpartition(":")[2]): fate for sealed, fate in found}
         assert len(fates) == len(found), "a UID has more than one row"
         return fates
-
-
-def synced(office: Office) -> Pulled:
-    """Imports every sender, then syncs once; the mailbox must stay as it was."""
-    before = office.dovecot.flags(office.user, "INBOX")
-    office.import_every_sender()
-    pulled = office.sync()
-    assert office.dovecot.flags(office.user, "INBOX") == before
-    return pulled

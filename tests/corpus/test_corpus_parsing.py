@@ -1,12 +1,6 @@
-"""The mail corpus: nothing raises, the quick readers agree with the library, machines are told.
+"""The mail corpus: nothing raises, the quick readers agree with the library, machines are told."""
 
-The corpus lies beside the checkout, in `../shared/corpus`. Without it these tests are skipped by
-name, save where the environment says CI=true.
-"""
-
-import os
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import pytest
 
@@ -17,33 +11,20 @@ from crm_sync.core.errors import Unreadable
 from crm_sync.core.headers import parse_envelope, split_fields
 from crm_sync.core.mailboxes import parse_addresses, parse_addresses_by_library
 from crm_sync.core.text import read_message
+from tests.corpus.corpus import corpus, labels, needs_corpus
 
-CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpus" / "mail"
-
-pytestmark = [
-    pytest.mark.corpus,
-    pytest.mark.skipif(
-        not CORPUS.is_dir() and os.environ.get("CI") != "true",
-        reason="the mail corpus is not beside the checkout (../shared/corpus/mail)",
-    ),
-]
+pytestmark = needs_corpus
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def mails() -> dict[str, bytes]:
-    found = {
-        str(path.relative_to(CORPUS)): path.read_bytes() for path in sorted(CORPUS.rglob("*.eml"))
-    }
-    assert found, "the corpus is empty"
-    return found
+    return corpus()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def labelled(mails) -> list[tuple[str, str, bytes]]:
     """File, label and bytes of each labelled mail."""
-    lines = (CORPUS / "labels.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    rows = [line.split("\t") for line in lines]
-    return [(row[0], row[1], mails[row[0]]) for row in rows]
+    return [(name, row.label, mails[name]) for name, row in labels().items()]
 
 
 def test_every_mail_has_an_envelope_or_no_header_at_all(mails):

@@ -34,32 +34,35 @@ benchmark: $(MARK)-dev dovecot ## figures beside those of a bare loop, on one Do
 	@$(BIN)/python -m tests.benchmarks.first_sync
 
 wheel: $(MARK)-dev
-	@$(BIN)/python -m build --wheel
+	@$(BIN)/python -m build --wheel --no-isolation
+
+COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --group build --universal --python-version 3.11 \
+  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade
 
 lock: $(MARK)-dev ## new versions into the lock files
 	@$(PIP) install --quiet uv
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade --extra demo pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade --extra demo --extra dev pyproject.toml -o tests/requirements.lock
+	@$(COMPILE) --extra demo -o requirements.lock
+	@$(COMPILE) --extra demo --extra dev -o tests/requirements.lock
 
-$(MARK)-demo: requirements.lock pyproject.toml | $(BIN)/python
+$(MARK)-demo: requirements.lock pyproject.toml | $(BIN)/pip
 	@echo "Installing crm-sync and the demo's servers into $(VENV) ..."
 	@$(PIP) install --quiet --require-hashes -r requirements.lock
-	@$(PIP) install --quiet --no-deps --editable .
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(MARK)-dev: tests/requirements.lock pyproject.toml | $(BIN)/python
+$(MARK)-dev: tests/requirements.lock pyproject.toml | $(BIN)/pip
 	@echo "Installing crm-sync, its servers and its tools into $(VENV) ..."
 	@$(PIP) install --quiet --require-hashes -r tests/requirements.lock
-	@$(PIP) install --quiet --no-deps --editable .
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Debian keeps venv in a package of its own; it is installed where that is allowed.
-$(BIN)/python:
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	  || { echo "crm-sync needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
-	  $(call apt,python3-venv) && $(PYTHON) -m venv $(VENV) >/dev/null; } \
-	  || { rm -rf $(VENV); echo "python3 -m venv does not work here; first run: sudo apt-get install python3-venv" >&2; exit 1; }
+	@rm -rf $(VENV); $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
+	  $(call apt,python3-venv) && $(PYTHON) -m venv $(VENV) >/dev/null 2>&1; } \
+	  || { rm -rf $(VENV); echo "$(PYTHON) -m venv does not work here; first run: sudo apt-get install python3-venv" >&2; exit 1; }
 
 # Without Dovecot its tests are skipped by name (and fail where CI=true).
 dovecot:
@@ -67,7 +70,8 @@ dovecot:
 
 define apt
 { as=""; test "$$(id -u)" = 0 || as="sudo -n"; command -v apt-get >/dev/null && $$as true 2>/dev/null \
-  && $$as apt-get update -qq >/dev/null 2>&1; $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null 2>&1; }
+  && echo "Installing Debian's $(1) ..." && { $$as apt-get update -qq >/dev/null 2>&1; \
+  $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null 2>&1; }; }
 endef
 
 clean:

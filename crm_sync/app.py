@@ -12,6 +12,7 @@ from crm_sync.core.addresses import canonical
 from crm_sync.core.errors import ConfigError, CrmSyncError, Problem, UsageError
 from crm_sync.core.keys import Keys
 from crm_sync.core.matching import Team
+from crm_sync.core.records import Finding
 from crm_sync.core.rendering import Renderer
 from crm_sync.core.worktime import WorkingTime
 from crm_sync.flow import dispatch as dispatching
@@ -20,19 +21,31 @@ from crm_sync.flow.dispatch import Dispatched
 from crm_sync.flow.post import GreetingRule, Post
 from crm_sync.flow.pull import Pulled, pull_account
 from crm_sync.flow.setup import FollowUpRule, Person, Setup
-from crm_sync.ports import Clock, Sender, Source, Surroundings
+from crm_sync.ports import (
+    Clock,
+    Prompt,
+    Sender,
+    SenderKind,
+    Source,
+    SourceKind,
+    Surroundings,
+    Watchable,
+)
 from crm_sync.runtime import plugins, resources
 from crm_sync.runtime.clock import SystemClock
-from crm_sync.runtime.daemon import Daemon, Submit
+from crm_sync.runtime.daemon import DISPATCH, Daemon, Submit
 from crm_sync.runtime.logs import logger
+from crm_sync.runtime.tokens import StoredTokens
+from crm_sync.runtime.watcher import Watcher
 from crm_sync.settings import (
     AccountSettings,
+    SenderSettings,
     Settings,
     ensure_master_key,
     find_config,
     load,
 )
-from crm_sync.store import accounts
+from crm_sync.store import accounts, tokens
 from crm_sync.store.accounts import Account
 from crm_sync.store.directory import DirectoryCache
 from crm_sync.store.engine import Store, open_store
@@ -58,6 +71,7 @@ class App:
         self.store: Store = open_store(settings.database.url, self._keys)
         self._sources: dict[str, Source] = {}
         self._guard = threading.Lock()
+        self._watcher: Watcher | None = None
 
     def close(self) -> None:
         """Lets go of connections and of the diary."""
@@ -150,7 +164,45 @@ class App:
             return source
 
     def _surroundings(self, name: str) -> Surroundings:
-        return Surroundings(name, self.clock, self.settings.team.timezone)
+        kept = StoredTokens(self.store, name, self.clock)
+        return Surroundings(name, self.clock, self.settings.team.timezone, kept)
+
+    def login(self, name: str, prompt: Prompt) -> None:
+        """Signs a person in to an account or sender, which is then pulled at the next tick.
+
+        Raises `UsageError` for an unknown name and for one that needs no sign-in.
+        """
+        found, kind = self._connection(name)
+        if kind.login is None:
+            raise UsageError(
+                f"{name} signs in with what the configuration holds",
+                advice="`crm-sync doctor` tries it.",
+            )
+        kind.login(found.options, self._surroundings(name), prompt)
+        with self.store.write() as tx:
+            tokens.pull_soon(tx, name, self.clock.now())
+
+    def probe(self, name: str) -> list[Finding]:
+        """Tries an account or sender for real."""
+        found, kind = self._connection(name)
+        opened = kind.build(found.options, self._surroundings(name))
+        try:
+            return list(opened.probe())
+        finally:
+            opened.close()
+
+    def _connection(
+        self, name: str
+    ) -> tuple[AccountSettings | SenderSettings, SourceKind | SenderKind]:
+        """An account or sender by its name, and the kind of its connector."""
+        sources = {a.name: a for a in self.settings.accounts}
+        senders = {s.name: s for s in (self.settings.sender, *self.settings.senders) if s}
+        if name in sources:
+            return sources[name], plugins.source_kinds()[sources[name].connector]
+        if name in senders:
+            return senders[name], plugins.sender_kinds()[senders[name].connector]
+        known = ", ".join((*sources, *senders)) or "none"
+        raise UsageError(f"there is no account {name!r}", advice=f"Configured: {known}.")
 
     def declared(self, names: Sequence[str] = ()) -> list[tuple[AccountSettings, Account]]:
         """The configured accounts (all, or those of these names) with their rows in the diary."""
@@ -190,13 +242,16 @@ class App:
                 error=f"{row.name} is being pulled by another process; it is left alone",
             )
         try:
+            source = self.open_source(account)
             pulled = pull_account(
                 self.setup,
                 row,
-                self.open_source(account),
+                source,
                 interval=self.settings.daemon.poll_interval,
                 progress=lambda *what: progress(row.name, *what),
             )
+            if not pulled.error:
+                self._watch(row.name, source)
         finally:
             self.store.unlock_account(row.id)
         if pulled.error:
@@ -232,10 +287,29 @@ class App:
                 advice="Stop it first (systemctl stop crm-sync), or use another database.",
             )
         logger().info("start", accounts=len(self.settings.accounts))
+        with self.store.write() as tx:
+            accounts.forgive(tx)
         daemon = Daemon(self._tick, self.settings.daemon.workers)
         self._stopping = lambda: daemon.stopping
-        daemon.run()
+        self._watcher = Watcher(lambda name: self._hurry(daemon, name))
+        self._watcher.start()
+        try:
+            daemon.run()
+        finally:
+            self._watcher.stop()
         logger().info("stop")
+
+    def _hurry(self, daemon: Daemon, name: str) -> None:
+        """Something may be new in an account: it is pulled now, unless it is in trouble."""
+        ((account, row),) = self.declared([name])
+        if row.state in ("ok", "new"):
+            daemon.hurry(name, _work(self, account, row))
+
+    def _watch(self, name: str, source: Source) -> None:
+        """After a pull: has the server tell by itself what comes next, where it can."""
+        watcher = self._watcher
+        if watcher is not None and isinstance(source, Watchable) and watcher.wants(name):
+            watcher.add(name, source.watch())
 
     def _tick(self, submit: Submit) -> str:
         chosen = self.declared()
@@ -244,7 +318,7 @@ class App:
         for account, row in chosen:
             if row.id in due and not self._polled_lately(row):
                 submit(account.name, _work(self, account, row))
-        submit("dispatch", lambda: _ignored(self.plan_and_dispatch(self._stopping)))
+        submit(DISPATCH, lambda: _ignored(self.plan_and_dispatch(self._stopping)))
         red = [row.name for _, row in chosen if row.state in ("failing", "refused")]
         return f"{len(chosen)} accounts, red: {', '.join(red) or 'none'}"
 

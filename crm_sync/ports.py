@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -68,6 +68,49 @@ class Source(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """A connection on which a server tells by itself that something may be new: a hint, no more.
+
+    One thread waits for many of them; no verb blocks. Where nothing is told a poll finds it too.
+    """
+
+    def fileno(self) -> int:
+        """The descriptor to wait on until it is readable."""
+        ...
+
+    def ready(self) -> bool:
+        """Takes in all that has come; whether something may be new since the last call.
+
+        Asked once at the begin, too: something may have come before. Raises `Unreachable` when the
+        watch is over, by whatever cause; then it is closed and another can be asked for.
+        """
+        ...
+
+    def refresh(self) -> float:
+        """Makes the server give a sign of life; after how many seconds to call this again.
+
+        Raises as `ready`, also when no sign came since the last call.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of the connection. Never raises."""
+        ...
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """A `Source` that can watch its account."""
+
+    def watch(self) -> Watch | None:
+        """A new watch, begun right after a pull; an earlier one is closed.
+
+        Its connection is the account's second and last. None where the server can't be watched or
+        takes no further connection: polls go on as before. Never raises.
+        """
+        ...
+
+
 class Sender(Protocol):
     """Hands mails over. Only `flow.dispatch` calls it."""
 
@@ -110,6 +153,23 @@ class Tokens(Protocol):
         ...
 
 
+class Prompt(Protocol):
+    """A person who signs in, seen through whatever is in front of them."""
+
+    @property
+    def wants_code(self) -> bool:
+        """Whether the person would rather type a code into another device (RFC 8628)."""
+        ...
+
+    def show(self, text: str) -> None:
+        """Shows sentences or an address; an address stands on a line of its own, unbroken."""
+        ...
+
+    def line(self, seconds: float) -> str | None:
+        """The line the person entered, None when none came within `seconds`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a connector may know of its surroundings: the account's name, clock and team zone.
@@ -123,18 +183,24 @@ class Surroundings:
     tokens: Tokens | None = None
 
 
+Login = Callable[[Any, Surroundings, Prompt], None]
+"""Takes the options of an account, its surroundings and the person who signs in."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceKind:
     """What an entry point of group `crm_sync.sources` gives: options and how to build a source.
 
     `kind` tells whether it belongs under `[[mailboxes]]` or `[[calendars]]`. `options` is the
     pydantic model (extra fields forbidden) of the keys that are the connector's own; fields typed
-    `SecretStr` arrive resolved. `build` must not connect.
+    `SecretStr` arrive resolved. `build` must not connect. `login` signs a person in and saves the
+    tokens; it raises `UsageError` where these options need no sign-in.
     """
 
     kind: Literal["mailbox", "calendar"]
     options: type[BaseModel]
     build: Callable[[Any, Surroundings], Source]
+    login: Login | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +209,4 @@ class SenderKind:
 
     options: type[BaseModel]
     build: Callable[[Any, Surroundings], Sender]
+    login: Login | None = None

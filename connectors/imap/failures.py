@@ -47,8 +47,8 @@ _POLICIES: Final = (
     ),
 )
 _ABOUT_THE_USER: Final = {
-    "AUTHENTICATIONFAILED": "the server refused the password of {user}",
-    "EXPIRED": "the password of {user} has expired",
+    "AUTHENTICATIONFAILED": "the server refused the {proof} of {user}",
+    "EXPIRED": "the {proof} of {user} has expired",
     "AUTHORIZATIONFAILED": "{user} may not use this mailbox",
     "NOPERM": "{user} may not use this mailbox",
     "PRIVACYREQUIRED": "the server takes passwords only over TLS",
@@ -179,8 +179,11 @@ def _by_words(error: BaseException, where: str, now: datetime) -> CrmSyncError:
     return Unreachable(what, where=where, advice=advice)
 
 
-def signing_in(text: bytes, options: ImapOptions, now: datetime) -> CrmSyncError:
-    """Why the server did not let the user in; not every no is about the password."""
+def signing_in(text: bytes, options: ImapOptions, now: datetime, remedy: str = "") -> CrmSyncError:
+    """Why the server did not let the user in; not every no is about the password.
+
+    `remedy` is what helps where there is no password.
+    """
     said, code, user = text.decode("latin-1"), code_of(text), clean(options.username, 100)
     for pattern, what, advice in _POLICIES:
         if pattern.search(said):
@@ -188,9 +191,20 @@ def signing_in(text: bytes, options: ImapOptions, now: datetime) -> CrmSyncError
     passing = code in {"SERVERBUG", "CONTACTADMIN"} or asks_to_wait(text) or _PASSING.search(said)
     if passing and code not in _ABOUT_THE_USER:
         return answer(text, "the sign-in", options.where, now)
-    what = _ABOUT_THE_USER.get(code, "the server refused the password of {user}").format(user=user)
-    advice = 'Check username and password = "secret:…".'
+    is_password = options.auth == "password"
+    what = _ABOUT_THE_USER.get(code, _ABOUT_THE_USER["AUTHENTICATIONFAILED"])
+    what = what.format(user=user, proof="password" if is_password else "sign-in")
+    advice = 'Check username and password = "secret:…".' if is_password else remedy
     return Refused(what, where=options.where, advice=advice)
+
+
+def rejects_token(text: bytes) -> bool:
+    """Whether a no at the sign-in may be about the access token, so that another one may do."""
+    said, code = text.decode("latin-1"), code_of(text)
+    if code:
+        return code in {"AUTHENTICATIONFAILED", "EXPIRED"}
+    told = asks_to_wait(text) or _PASSING.search(said)
+    return not told and not any(pattern.search(said) for pattern, *_ in _POLICIES)
 
 
 def unsendable(_: Forbidden, options: ImapOptions) -> CrmSyncError:

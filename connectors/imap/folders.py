@@ -11,10 +11,10 @@ from typing import Final
 
 from imapclient import imap_utf7
 
-from connectors.imap.folder_names import USES, plain
 from connectors.imap.tokens import Token, Unparsable, number, tokens
 from connectors.imap.wire import Reply
 from crm_sync.core.clean import clean
+from crm_sync.core.folder_names import USES, plain
 
 MOST_FOLDERS: Final = 10_000
 _UNSELECTABLE: Final = {"\\noselect", "\\nonexistent"}

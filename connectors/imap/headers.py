@@ -1,8 +1,8 @@
 """The data items of a first look at messages: how they are asked for and read."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -21,6 +21,9 @@ NAMES: Final = (
     + b")]"
 )
 """Cheaper and sturdier than ENVELOPE, which servers build wrongly from bad headers."""
+
+_GMAIL: Final = (b"X-GM-MSGID", b"X-GM-THRID")
+"""Gmail's numbers of a message and of its conversation, good within the account for ever."""
 
 _USUAL: Final = re.compile(
     rb'\* \d+ FETCH \(UID \d+ INTERNALDATE "([^"]{20,30})" RFC822\.SIZE (\d{1,15}) '
@@ -43,11 +46,20 @@ SURPRISES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the server said of one message; None for what is missing or no date."""
+    """What the server said of one message; None for what is missing or no date.
+
+    `marks` are Gmail's numbers by their names in lower case.
+    """
 
     arrived_at: datetime | None
     size: int
     header: bytes
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+
+def names_for(capabilities: frozenset[str]) -> bytes:
+    """The data items to ask a server with these capabilities for."""
+    return b" ".join([NAMES, *_GMAIL]) if "X-GM-EXT-1" in capabilities else NAMES
 
 
 def read_row(replies: Iterable[Reply]) -> Row | None:
@@ -71,8 +83,18 @@ def row_of(items: dict[bytes, Token]) -> Row | None:
             date = items.get(b"INTERNALDATE")
             arrived_at = parse_date(date) if isinstance(date, bytes) else None
             header = value if isinstance(value, bytes) else b""
-            return Row(arrived_at, max(number(items.get(b"RFC822.SIZE")), 0), header)
+            size = max(number(items.get(b"RFC822.SIZE")), 0)
+            return Row(arrived_at, size, header, _marks(items))
     return None
+
+
+def _marks(items: dict[bytes, Token]) -> Mapping[str, str]:
+    found = {name: items.get(name) for name in _GMAIL}
+    return {
+        name.decode().lower(): value.decode()
+        for name, value in found.items()
+        if isinstance(value, bytes) and value.isdigit() and len(value) <= 20  # noqa: PLR2004  # 64 bits have 20 digits
+    }
 
 
 def parse_date(value: bytes) -> datetime | None:
@@ -116,6 +138,8 @@ def item_of(key: str, replies: Iterable[Reply], now: datetime) -> MailItem | Unr
 
 def _item(key: str, row: Row, now: datetime) -> MailItem | UnreadableItem:
     envelope = parse_envelope(row.header)
+    if row.marks:
+        envelope = replace(envelope, signs={**envelope.signs, **row.marks})
     if _is_placeholder(envelope):
         return UnreadableItem(key, "the server hands out a placeholder instead of the message")
     arrived_at = row.arrived_at or envelope.date or now

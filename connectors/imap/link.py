@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from connectors.imap import failures
 from connectors.imap.connection import Connection
+from connectors.imap.credentials import Credentials
 from connectors.imap.options import ImapOptions
-from connectors.imap.session import Selected, Session
+from connectors.imap.session import Answer, Selected, Session
 from connectors.imap.wire import Forbidden
 from crm_sync.core.errors import CrmSyncError, Unreachable
 from crm_sync.ports import Clock
@@ -18,9 +19,10 @@ Result = TypeVar("Result")
 class Link:
     """Gives a signed-in `Session`, the kept one or a new one. Raises only errors of the house."""
 
-    def __init__(self, options: ImapOptions, clock: Clock) -> None:
+    def __init__(self, options: ImapOptions, clock: Clock, credentials: Credentials) -> None:
         self.options = options
         self.clock = clock
+        self.credentials = credentials
         self._session: Session | None = None
 
     @property
@@ -29,7 +31,12 @@ class Link:
         return self.options.where
 
     def session(self) -> Session:
-        """The kept session, or a new one."""
+        """The kept session, or a new one; before its access token expires it is replaced."""
+        ends_at = self.credentials.ends_at if self._session is not None else None
+        if self._session is not None and ends_at is not None and self.clock.now() >= ends_at:
+            # Answers under way still come over it; what they bring is not asked for again.
+            self._session.settle()
+            self.drop()
         if self._session is None:
             self._session = self.sign_in(self.connect())
         return self._session
@@ -67,19 +74,30 @@ class Link:
 
     def sign_in(self, connection: Connection) -> Session:
         """A session of the account on a new connection."""
-        options, session = self.options, Session(connection)
+        session, answer = self._try(connection)
+        if not answer.ok:
+            session.close()
+            if self.credentials.are_better_now(answer):
+                session, answer = self._try(self.connect())
+        if not answer.ok:
+            session.close()
+            remedy = self.credentials.remedy
+            raise failures.signing_in(answer.text, self.options, self.clock.now(), remedy)
+        return session
+
+    def _try(self, connection: Connection) -> tuple[Session, Answer]:
+        session = Session(connection)
         try:
-            answer = session.sign_in(options.username, options.password.get_secret_value())
+            return session, self.credentials.sign_in(session)
         except Forbidden as error:
             session.close()
-            raise failures.unsendable(error, options) from None
+            raise failures.unsendable(error, self.options) from None
         except failures.LOST as error:
             session.close()
             raise self.broken(error) from None
-        if not answer.ok:
+        except BaseException:
             session.close()
-            raise failures.signing_in(answer.text, options, self.clock.now())
-        return session
+            raise
 
     def open(self, session: Session, folder: bytes) -> Selected | None:
         """Has a folder open for reading in a session; None when it is not there."""

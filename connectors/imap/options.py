@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from connectors.oauth.options import OAuthOptions
 from crm_sync.core.durations import parse_duration
 
 ALL = "all"
@@ -24,11 +25,12 @@ class Timeouts(BaseModel):
     answer: float = Field(default=300, gt=0, le=3600)
 
 
-class ImapOptions(BaseModel):
+class ImapOptions(OAuthOptions):
     r"""The keys of a mailbox that are the connector's own.
 
     `since` is a length of time or "all". `folders` are special-use names ("\\Sent", RFC 6154),
-    "\\Inbox" or plain names; none means all but junk, trash and drafts.
+    "\\Inbox" or plain names; none means all but junk, trash and drafts. `auth` says how to sign in:
+    with a password, or by OAuth 2.0 with one of the two mechanisms that carry its tokens.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,9 +40,12 @@ class ImapOptions(BaseModel):
     security: Literal["tls", "starttls", "none"] = "tls"
     ca_file: Path | None = None
     username: Annotated[str, Field(min_length=1, max_length=500)]
-    password: SecretStr
+    auth: Literal["password", "xoauth2", "oauthbearer"] = "password"
+    password: SecretStr | None = None
     since: str = "90d"
-    folders: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
+    folders: list[Annotated[str, Field(min_length=1, max_length=1000)]] = Field(
+        default_factory=list
+    )
     page_size: int = Field(default=500, ge=1, le=500)
     timeouts: Timeouts = Timeouts()
 
@@ -59,6 +64,19 @@ class ImapOptions(BaseModel):
         if any(c.isspace() or c in "/\0" for c in value):
             raise ValueError("a host name is expected, without scheme, blanks or path")
         return value
+
+    @model_validator(mode="after")
+    def _can_sign_in(self) -> Self:
+        if self.auth == "password":
+            if self.password is None:
+                raise ValueError("password is missing")
+            if given := self.oauth_keys_given():
+                raise ValueError(f'{given[0]} has no meaning without auth = "xoauth2"')
+        elif self.password is not None:
+            raise ValueError(f'password has no meaning with auth = "{self.auth}"')
+        elif fault := self.oauth_fault():
+            raise ValueError(fault)
+        return self
 
     @property
     def effective_port(self) -> int:

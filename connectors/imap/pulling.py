@@ -11,7 +11,7 @@ from connectors.imap import uids as uid_sets
 from connectors.imap.asking import Asked, Asking, Pending
 from connectors.imap.cursor import MOST_GAPS, Cursor, First, Gap
 from connectors.imap.folders import Status
-from connectors.imap.headers import NAMES, item_of
+from connectors.imap.headers import item_of, names_for
 from connectors.imap.link import Link
 from connectors.imap.session import Selected, Session
 from connectors.imap.uids import Ranges
@@ -171,8 +171,9 @@ class Pull:
         """Each batch with its answer; the FETCHes of the next ones have been sent by then."""
         self._asking = Asking(self._link, self._folder, uidvalidity)
         waiting: deque[tuple[_Batch, Pending]] = deque()
+        names = b"(" + names_for(self._link.session().capabilities) + b")"
         for batch in batches:
-            waiting.append((batch, self._asking.begin(batch.uids, b"(" + NAMES + b")")))
+            waiting.append((batch, self._asking.begin(batch.uids, names)))
             if len(waiting) > AHEAD:
                 batch_now, pending = waiting.popleft()
                 yield batch_now, self._asking.end(pending)

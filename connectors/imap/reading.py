@@ -36,6 +36,8 @@ class _Message:
     whole: bool = False
     attachments: tuple[Attachment, ...] = ()
     replies: list[Reply] = field(default_factory=list)
+    items: dict[bytes, Token] = field(default_factory=dict)
+    understood: int = 0
     silent: bool = False
     problem: str = ""
 
@@ -178,10 +180,11 @@ def _section(part: TextPart) -> bytes:
 
 
 def _items(message: _Message) -> dict[bytes, Token]:
-    items: dict[bytes, Token] = {}
-    for reply in message.replies:
-        items |= items_of(reply)
-    return items
+    """The data items of all that came so far; each reply is parsed once."""
+    for reply in message.replies[message.understood :]:
+        message.items |= items_of(reply)
+        message.understood += 1
+    return message.items
 
 
 def _text(message: _Message) -> tuple[str, tuple[Attachment, ...]]:

@@ -1,6 +1,7 @@
 """Commands over one connection: sent without waiting where that is possible, answers sorted."""
 
 import re
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,6 +18,9 @@ from connectors.imap.wire import ConnectionLost, Garbled, Reply, line, quoted
 _STATUS: Final = re.compile(rb"([A-Za-z0-9]+) (OK|NO|BAD)\b ?(.*)", re.DOTALL | re.IGNORECASE)
 _UNTAGGED_FETCH: Final = re.compile(rb"\* \d+ FETCH \(", re.IGNORECASE)
 _UID_FIRST: Final = re.compile(rb"\* \d+ FETCH \(UID (\d{1,10})\b", re.IGNORECASE)
+_ONE_SECTION: Final = re.compile(
+    rb"\* \d+ FETCH \(UID (\d{1,10}) (BODY\[[\w.]{0,100}\](?:<\d+>)?) \{\d+\}", re.IGNORECASE
+)
 _UID: Final = re.compile(rb"\bUID (\d{1,10})\b", re.IGNORECASE)
 _CAPABILITY: Final = re.compile(rb"\[?CAPABILITY ([^\]]*)", re.IGNORECASE)
 _NUMBERS: Final = re.compile(rb"\[(UIDVALIDITY|UIDNEXT) (\d{1,10})\]", re.IGNORECASE)
@@ -92,6 +96,10 @@ class Session:
         for fetch in list(self._fetches.values()):
             self.finish(fetch)
 
+    def detach(self) -> tuple[socket.socket, bytes]:
+        """See `Connection.detach`."""
+        return self._connection.detach()
+
     def close(self) -> None:
         """Closes the connection."""
         self._connection.close()
@@ -108,6 +116,29 @@ class Session:
             answer = self._sign_in_plain(username, password)
         else:
             (answer,), told = self.run(command)
+        return self._signed_in(answer, told)
+
+    def authenticate(self, mechanism: bytes, message: bytes, after_error: bytes) -> Answer:
+        """SASL with one message of ours (RFC 3501 section 6.2.2), at once where SASL-IR allows.
+
+        A server explains its no in a challenge and waits for `after_error` before it says it.
+        """
+        at_once = "SASL-IR" in self.capabilities
+        tag, answers = self._new_tag(), [after_error] if at_once else [message, after_error]
+        words = (b"AUTHENTICATE", mechanism, *([message] if at_once else []))
+        self._untagged = []
+        self._connection.send(line(tag, *words))
+        while tag not in self._answers:
+            reply = self._connection.reply()
+            if not reply[0].startswith(b"+"):
+                self._sort(reply)
+            elif answers:
+                self._connection.send(line(answers.pop(0)))
+            else:
+                raise Garbled("a sign-in without end")
+        return self._signed_in(self._answers.pop(tag), self._untagged)
+
+    def _signed_in(self, answer: Answer, told: Sequence[Reply]) -> Answer:
         if answer.ok and not self._learn([*told, (answer.text,)]):
             self._learn(self.run(b"CAPABILITY")[1])
         return answer
@@ -248,6 +279,8 @@ def _found(reply: Reply) -> Ranges:
 
 def items_of(reply: Reply) -> dict[bytes, Token]:
     """The data items of a FETCH response by name in upper case; raises `Unparsable`."""
+    if len(reply) == 3 and reply[2] == b")" and (usual := _ONE_SECTION.fullmatch(reply[0])):  # noqa: PLR2004  # text, literal, text
+        return {b"UID": usual[1], usual[2].upper(): reply[1]}
     found = tokens(reply)
     if len(found) < 4 or not isinstance(found[3], list):  # noqa: PLR2004  # * n FETCH (…)
         raise Unparsable("no FETCH response")

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
-from connectors.imap import failures, folders
+from connectors.imap import failures, folders, watching
+from connectors.imap.credentials import Credentials
 from connectors.imap.cursor import Cursor
 from connectors.imap.folders import Folder, raw_of
 from connectors.imap.link import Link
@@ -12,7 +13,9 @@ from connectors.imap.options import ImapOptions
 from connectors.imap.pulling import Pull, moved
 from connectors.imap.reading import Reading
 from connectors.imap.session import Answer, Session
+from connectors.imap.watching import IdleWatch
 from connectors.imap.wire import Reply, quoted
+from connectors.oauth.access import TokenSource
 from crm_sync.core.errors import CrmSyncError
 from crm_sync.core.records import Body, Finding, Locator, Page, Stream
 from crm_sync.ports import Known, Surroundings
@@ -23,19 +26,30 @@ Result = TypeVar("Result")
 
 _ITEMS: Final = "(MESSAGES UIDNEXT UIDVALIDITY)"
 _LOOKS_PER_LISTING: Final = 20
+_WATCHED: Final = ("\\inbox", "\\all")
 
 
 class ImapSource:
     """See `crm_sync.ports.Source`. Keeps one connection, on which no folder is open during polls.
 
     `choose` decides which folders are pulled; a provider with habits of its own brings another.
+    `tokens` are for options that sign in by OAuth 2.0.
     """
 
     def __init__(
-        self, options: ImapOptions, surroundings: Surroundings, choose: Choose = folders.choose
+        self,
+        options: ImapOptions,
+        surroundings: Surroundings,
+        choose: Choose = folders.choose,
+        tokens: TokenSource | None = None,
     ) -> None:
         self._options = options
-        self._link = Link(options, surroundings.clock)
+        credentials = Credentials(options, surroundings.account, tokens)
+        self._link = Link(options, surroundings.clock, credentials)
+        # A session of its own, with an end of its own.
+        credentials = Credentials(options, surroundings.account, tokens)
+        self._second_link = Link(options, surroundings.clock, credentials)
+        self._watch: IdleWatch | None = None
         self._choose = choose
         self._chosen: dict[str, Folder] = {}
         self._all: list[Folder] = []
@@ -72,8 +86,11 @@ class ImapSource:
     def probe(self) -> Iterator[Finding]:
         """See `crm_sync.ports.Source.probe`: connection and TLS, sign-in, folders."""
         self.close()
-        step = "connect"
+        step = "sign-in by OAuth 2.0"
         try:
+            if self._link.credentials.tokens is not None:
+                yield from self._link.credentials.tokens.findings()
+            step = "connect"
             connection = self._link.connect()
             yield Finding(step, ok=True)
             step = "sign in"
@@ -84,13 +101,32 @@ class ImapSource:
         except CrmSyncError as error:
             yield Finding(step, ok=False, problem=error.what, advice=error.advice)
         else:
-            yield self._folders_found()
+            yield from self._folders_found()
 
     def close(self) -> None:
         """See `crm_sync.ports.Source.close`."""
         self._link.drop()
+        self._end_watch()
+
+    def watch(self) -> IdleWatch | None:
+        """See `crm_sync.ports.Watchable.watch`: the INBOX, or where all mail is."""
+        self._end_watch()
+        chosen = self._chosen.values()
+        places = (f for use in _WATCHED for f in chosen if use in f.uses)
+        folder = next(places, None)
+        try:
+            if folder is not None and "IDLE" in self._link.session().capabilities:
+                self._watch = watching.begin(self._second_link, folder)
+        except (CrmSyncError, *failures.LOST):
+            return None
+        return self._watch
 
     # -- how ---------------------------------------------------------------------------------
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
 
     def _look(self, session: Session) -> list[Folder]:
         """All folders with the status of those that matter."""
@@ -124,16 +160,16 @@ class ImapSource:
         answers, told = session.run(*session.unselect_command(), command)
         return answers[-1], told
 
-    def _folders_found(self) -> Finding:
+    def _folders_found(self) -> Iterator[Finding]:
         missing = folders.missing(list(self._chosen.values()), self._options.folders)
         if missing:
             problem = f"not there: {', '.join(missing)}"
-            return Finding(
-                "folders", ok=False, problem=problem, advice=f"There are: {_names(self._all)}."
-            )
-        if not self._chosen:
-            return Finding("folders", ok=False, problem="there are none", advice="Check username.")
-        return Finding(f"folders {_names(self._chosen.values())}", ok=True)
+            advice = f"There are: {_names(self._all)}."
+            yield Finding("folders", ok=False, problem=problem, advice=advice)
+        elif not self._chosen:
+            yield Finding("folders", ok=False, problem="there are none", advice="Check username.")
+        else:
+            yield Finding(f"folders {_names(self._chosen.values())}", ok=True)
 
     def _guarded(self, results: Iterator[Result]) -> Iterator[Result]:
         """What comes, with errors of the house only; a broken connection is let go."""

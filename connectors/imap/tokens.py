@@ -10,13 +10,17 @@ Token: TypeAlias = "bytes | list[Token] | None"  # noqa: S105  # a token of a gr
 
 DEEPEST: Final = 200
 MOST_TOKENS: Final = 50_000
+LONGEST: Final = 256 * 1024
+"""Octets between two literals; the structure of a thousand parts takes less."""
 
+# Every octet but blanks is in one of the groups, so that `findall` leaves nothing out.
 _TOKEN: Final = re.compile(
-    rb"""\s*(?:
-      (?P<bracket>[()])
-    | "(?P<quoted>(?:[^"\\]|\\.)*+)"
-    | (?P<atom>(?:BODY|BINARY)\[[^\]]*\](?:<\d+>)? | [^\s()"]+)
-    )""",
+    rb"""
+      ([()])
+    | ("(?:[^"\\]|\\.)*+")
+    | ((?:BODY|BINARY)\[[^\]]*\](?:<\d+>)? | [^\s()"]+)
+    | (")
+    """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 _LITERAL_MARK: Final = re.compile(rb"~?\{\d+\+?\}$")
@@ -46,26 +50,30 @@ def tokens(reply: Reply) -> list[Token]:
 
 def _take(text: bytes, stack: list[list[Token]]) -> int:
     """Puts the tokens of `text` where they belong; how many there were."""
-    at, count, match = 0, 0, _TOKEN.match
-    while found := match(text, at):
-        at, count = found.end(), count + 1
-        if (atom := found["atom"]) is not None:
-            stack[-1].append(None if atom.upper() == b"NIL" else atom)
-        elif (string := found["quoted"]) is not None:
-            stack[-1].append(_ESCAPED.sub(rb"\1", string) if b"\\" in string else string)
-        elif found["bracket"] == b"(":
+    if len(text) > LONGEST:
+        raise Unparsable("too long")
+    found: list[tuple[bytes, bytes, bytes, bytes]] = _TOKEN.findall(text)
+    top = stack[-1]
+    for bracket, string, atom, broken in found:
+        if atom:
+            top.append(None if atom.upper() == b"NIL" else atom)
+        elif string:
+            top.append(_ESCAPED.sub(rb"\1", string[1:-1]) if b"\\" in string else string[1:-1])
+        elif bracket == b"(":
             inner: list[Token] = []
-            stack[-1].append(inner)
+            top.append(inner)
             stack.append(inner)
+            top = inner
             if len(stack) > DEEPEST:
                 raise Unparsable("too deep")
+        elif broken:
+            raise Unparsable("a broken string")
         elif len(stack) == 1:
             raise Unparsable("a bracket too many")
         else:
             stack.pop()
-    if text[at:].strip():
-        raise Unparsable("a broken string")
-    return count
+            top = stack[-1]
+    return len(found)
 
 
 def number(token: Token) -> int:

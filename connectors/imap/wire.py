@@ -126,6 +126,10 @@ class Stream:
         parts.append(text)
         return tuple(parts)
 
+    def rest(self) -> bytes:
+        """What has been received and not been read yet."""
+        return self._buffer[self._at :]
+
     def _receive(self) -> bytes:
         chunk = self._sock.recv(_CHUNK)
         if not chunk:

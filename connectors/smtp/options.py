@@ -4,19 +4,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, SecretStr, model_validator
+from pydantic import ConfigDict, Field, PositiveFloat, SecretStr, model_validator
+
+from connectors.oauth.options import OAuthOptions
 
 Security = Literal["tls", "starttls", "none"]
 
 _PORTS = MappingProxyType({"tls": 465, "starttls": 587, "none": 25})
 
 
-class SmtpOptions(BaseModel):
+class SmtpOptions(OAuthOptions):
     """Where and how to hand mails over; times in seconds.
 
     `ca_file` (PEM) replaces the system's certificate authorities. `dot_timeout` is the wait for the
     answer to the end of the data; a shorter one only makes mails doubtful (RFC 5321 section
-    4.5.3.2.6).
+    4.5.3.2.6). `auth` says how to sign in: with a password, or by OAuth 2.0 with one of the two
+    mechanisms that carry its tokens.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -25,6 +28,7 @@ class SmtpOptions(BaseModel):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     security: Security = "starttls"
     ca_file: Path | None = None
+    auth: Literal["password", "xoauth2", "oauthbearer"] = "password"
     username: str = ""
     password: SecretStr | None = None
     connect_timeout: PositiveFloat = 15
@@ -38,6 +42,15 @@ class SmtpOptions(BaseModel):
 
     @model_validator(mode="after")
     def _sign_in_is_complete(self) -> Self:
-        if bool(self.username) != (self.password is not None):
-            raise ValueError("username and password must be given together, or neither")
+        if self.auth == "password":
+            if bool(self.username) != (self.password is not None):
+                raise ValueError("username and password must be given together, or neither")
+            if given := self.oauth_keys_given():
+                raise ValueError(f'{given[0]} has no meaning without auth = "xoauth2"')
+        elif self.password is not None:
+            raise ValueError(f'password has no meaning with auth = "{self.auth}"')
+        elif not self.username:
+            raise ValueError("username is missing: the address that signs in")
+        elif fault := self.oauth_fault():
+            raise ValueError(fault)
         return self

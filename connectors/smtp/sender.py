@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from connectors.oauth.access import TokenSource
 from connectors.smtp.options import SmtpOptions
 from connectors.smtp.replies import complaint
 from connectors.smtp.session import Session
@@ -36,10 +37,16 @@ class _Letter:
 class SmtpSender:
     """Hands mails to one submission server; keeps its connection between mails until `close`."""
 
-    def __init__(self, options: SmtpOptions, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        options: SmtpOptions,
+        surroundings: Surroundings,
+        tokens: TokenSource | None = None,
+    ) -> None:
         self._options = options
         self._account = surroundings.account
-        self._session = Session(options, surroundings.account)
+        self._tokens = tokens
+        self._session = Session(options, surroundings.account, tokens)
 
     def send(self, draft: Draft, sending: Callable[[], None]) -> Receipt:
         """See `crm_sync.ports.Sender.send`. A refused Bcc recipient doesn't stop the mail."""
@@ -62,7 +69,7 @@ class SmtpSender:
 
     def probe(self) -> Iterator[Finding]:
         """Connects, secures and signs in on a connection of its own."""
-        session = Session(self._options, self._account)
+        session = Session(self._options, self._account, self._tokens)
         steps = [("connection", session.open)]
         if self._options.security == "starttls":
             steps.append(("encryption", session.secure))
@@ -70,8 +77,10 @@ class SmtpSender:
             steps.append(("sign-in", session.sign_in))
         if self._tells_password_in_clear():
             yield _IN_CLEAR
-        name = ""
+        name = "sign-in by OAuth 2.0"
         try:
+            if self._tokens is not None:
+                yield from self._tokens.findings()
             for name, step in steps:
                 step()
                 yield Finding(name, ok=True)

@@ -13,6 +13,9 @@ from contextlib import contextmanager, suppress
 
 from pydantic import SecretStr
 
+from connectors.oauth.access import TokenSource
+from connectors.oauth.grant import AccessToken
+from connectors.oauth.sasl import MECHANISMS, Mechanism, initial_response
 from connectors.smtp.options import SmtpOptions
 from connectors.smtp.replies import Reply, Step, complaint
 from connectors.smtp.wire import Wire
@@ -22,6 +25,7 @@ _GO_AHEAD = 354
 _CHALLENGE = 334
 _CLOSING = 421
 _SIGNED_IN = 235
+_BAD_TOKEN = frozenset({534, 535})
 _QUIT_TIMEOUT = 5.0
 _SIZE_DIGITS = 20  # RFC 1870 section 4
 _DOT = b".\r\n"
@@ -31,9 +35,12 @@ _NONSENSE = Reply(-1, "")
 class Session:
     """A connection: `connect`; then for each mail `mail`, `rcpt`, `data`, `end`; at last `quit`."""
 
-    def __init__(self, options: SmtpOptions, account: str) -> None:
+    def __init__(
+        self, options: SmtpOptions, account: str, tokens: TokenSource | None = None
+    ) -> None:
         self._options = options
         self._account = account
+        self._tokens = tokens
         self._wire: Wire | None = None
 
     @property
@@ -89,7 +96,18 @@ class Session:
         self._hello()
 
     def sign_in(self) -> None:
-        """AUTH PLAIN, else LOGIN (RFC 4954); one try only, for wrong ones lock accounts."""
+        """AUTH with a token, else PLAIN, else LOGIN (RFC 4954).
+
+        One try only, for wrong ones lock accounts; one more where a token may just be too old.
+        """
+        if self._tokens is not None:
+            try:
+                self._sign_in_by_token(self._tokens)
+            except BaseException:
+                # A connection nobody is signed in on must not be kept for the next mail.
+                self.drop()
+                raise
+            return
         user, password = self._options.username, self._options.password
         if password is None:
             return
@@ -108,6 +126,37 @@ class Session:
         if reply.code != _SIGNED_IN:
             self.drop()
             raise complaint("AUTH", reply, self._account)
+
+    def _sign_in_by_token(self, tokens: TokenSource) -> None:
+        mechanism = MECHANISMS[self._options.auth]
+        if mechanism.name not in self._talker().esmtp_features.get("auth", "").upper().split():
+            raise Refused(
+                f"the server offers no sign-in by {mechanism.name}",
+                where=self._account,
+                advice="Check host, port, security and auth",
+            )
+        token = tokens.access()
+        reply = self._bear(mechanism, token)
+        if reply.code in _BAD_TOKEN:
+            newer = tokens.access(rejected=token.text)
+            reply = self._bear(mechanism, newer) if newer != token else reply
+        if reply.code == _SIGNED_IN:
+            return
+        error = complaint("AUTH", reply, self._account)
+        error.advice = tokens.remedy if reply.code in _BAD_TOKEN else error.advice
+        raise error
+
+    def _bear(self, mechanism: Mechanism, token: AccessToken) -> Reply:
+        options = self._options
+        message = initial_response(
+            mechanism, options.username, token, options.host, options.effective_port
+        )
+        with self._talking("AUTH") as wire:
+            reply = wire.ask(f"AUTH {mechanism.name} {message.decode()}")
+            if reply.code == _CHALLENGE:
+                # The server explains its no, and says it after another word of ours.
+                reply = wire.ask(mechanism.after_error.decode())
+        return reply
 
     def offers(self, extension: str) -> bool:
         """Whether the server's EHLO named this extension."""

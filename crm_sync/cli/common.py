@@ -19,6 +19,7 @@ Config = Annotated[
     typer.Option("--config", metavar="PATH", help="The configuration file.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Number = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, show_default=False)]
 
 
 def settings_of(config: Path | None) -> "Settings":
@@ -50,15 +51,18 @@ def opened(config: Path | None) -> Iterator["App"]:
 
 def print_object(entry: object) -> None:
     """One JSON object on standard output."""
-    sys.stdout.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")
-    sys.stdout.flush()
+    print_lines((entry,))
 
 
 def print_lines(entries: Iterable[object]) -> None:
     """JSON Lines on standard output."""
+    is_utf8 = (sys.stdout.encoding or "").lower() in ("utf-8", "utf8")
     for entry in entries:
-        sys.stdout.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(json.dumps(entry, ensure_ascii=not is_utf8, default=str) + "\n")
     sys.stdout.flush()
+
+
+_WIDEST_WORD = 24
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
@@ -68,11 +72,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: st
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(shown(cell)) for cell in row))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    cells = [[shown(cell) for cell in row] for row in rows]
+    for column, texts in zip(columns, zip(*cells, strict=True) if cells else (), strict=False):
+        longest = max(len(word) for text in (column, *texts) for word in text.split() or [""])
+        table.add_column(column, overflow="fold", min_width=min(longest, _WIDEST_WORD))
+    for row in cells:
+        table.add_row(*(Text(text) for text in row))
     console = Console(soft_wrap=False)
     if not console.is_terminal:
         console = Console(width=160)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crm_sync.cli.common import Config, Json, print_lines, print_table, settings_of, shown
+from crm_sync.cli.common import Config, Json, print_lines, print_table, say, settings_of, shown
 from crm_sync.core.errors import ConfigError, CrmSyncError, UsageError
 from crm_sync.core.records import Finding
 
@@ -19,13 +19,16 @@ def register(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(check)
     app.command()(doctor)
-    group = typer.Typer(help="The effective configuration.", no_args_is_help=True)
+    group = typer.Typer(
+        help="The effective configuration.\n\nExample: crm-sync config show", no_args_is_help=True
+    )
     group.command("show")(show)
     app.add_typer(group, name="config")
 
 
 def init(
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=False)] = Path(),
+    config: Config = None,
 ) -> None:
     """Write a commented configuration, never over an existing one.
 
@@ -33,7 +36,12 @@ def init(
     """
     from crm_sync.runtime.resources import init_text
 
-    path = directory / "crm-sync.toml"
+    path = config or directory / "crm-sync.toml"
+    directory = path.parent
+    if directory.suffix == ".toml" or (directory.exists() and not directory.is_dir()):
+        raise UsageError(
+            f"{directory} is no folder", advice="Name one; the file in it is called crm-sync.toml."
+        )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
@@ -69,10 +77,13 @@ def check(config: Config = None, as_json: Json = False) -> None:
             raise ConfigError(problems)
     except ConfigError as error:
         found = [Finding(p.key, False, _at(p.line, p.problem), p.advice) for p in error.problems]
-        _print(found, as_json)
+        # A connector that can't be loaded looks to the configuration like one that isn't there.
+        _print([*installed().findings, *found], as_json)
         raise typer.Exit(2) from None
-    found = [Finding(str(settings.path), True), *installed().findings, *warnings(settings)]
-    _print(found, as_json)
+    broken = installed().findings
+    _print([Finding(str(settings.path), True), *broken, *warnings(settings)], as_json)
+    if broken:
+        raise typer.Exit(2)
 
 
 def _at(line: int | None, problem: str) -> str:
@@ -116,7 +127,9 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
     finally:
         app.close()
     _print(findings, as_json)
-    if not all(finding.ok for finding in findings):
+    failed = [finding.name for finding in findings if not finding.ok]
+    if failed:
+        say(f"not well: {shown(failed)}")
         raise typer.Exit(1)
 
 

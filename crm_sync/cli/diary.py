@@ -7,12 +7,15 @@ import typer
 from crm_sync.cli.common import (
     Config,
     Json,
+    Number,
     local,
     opened,
     print_lines,
     print_object,
     print_table,
     remember,
+    say,
+    shown,
 )
 from crm_sync.core.errors import UsageError
 
@@ -26,7 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command()(timeline)
     app.command()(interactions)
     app.command()(explain)
-    group = typer.Typer(help="What could not be read, and why.", invoke_without_command=True)
+    group = typer.Typer(invoke_without_command=True)
     group.callback()(quarantine)
     group.command("retry")(retry)
     group.command("drop")(drop)
@@ -49,19 +52,22 @@ def status(config: Config = None, as_json: Json = False) -> None:
                 (
                     a["name"],
                     a["state"],
-                    local(app, a["last_success"]),
-                    local(app, a["failing_since"]),
                     local(app, a["complete_until"]),
+                    local(app, a["failing_since"]),
                     a["messages"] or a["events"],
-                    a["last_error"],
                 )
                 for a in report["accounts"]
             ]
-            columns = ("account", "state", "last success", "failing since", "complete up to")
-            print_table((*columns, "items", "last error"), rows, "No account is configured.")
+            columns = ("account", "state", "complete up to", "failing since", "items")
+            print_table(columns, rows, "No account is configured.")
+            for account in report["accounts"]:
+                if account["last_error"]:
+                    typer.echo(f"{account['name']}: {shown(account['last_error'])}")
             waiting = ", ".join(f"{n} {s.replace('_', ' ')}" for s, n in report["outbox"].items())
             typer.echo(f"Outbox: {waiting or 'empty'}. Schema {report['schema']}.")
     if not report["healthy"]:
+        unwell = [a["name"] for a in report["accounts"] if a["state"] not in ("ok", "new")]
+        say(f"not healthy: {shown(unwell)}" if unwell else "not healthy")
         raise typer.Exit(1)
 
 
@@ -170,13 +176,12 @@ def _print(app: Any, found: list[dict[str, Any]], as_json: bool) -> None:
             local(app, i["occurred_at"]),
             f"{_SIGNS[i['direction']]} {i['kind']}" + (f" {i['status']}" if i["status"] else ""),
             i["subject"],
-            i["customers"],
-            i["contacts"],
-            i["reps"],
+            i["contacts"] or i["customers"],
+            [rep.partition("@")[0] for rep in i["reps"]],
         )
         for i in found
     ]
-    columns = ("when", "what", "subject", "customer", "contacts", "reps")
+    columns = ("when", "what", "subject", "with", "reps")
     print_table(columns, rows, "Nothing is logged yet: crm-sync sync")
 
 
@@ -197,7 +202,9 @@ def explain(
         print_object({"items": found})
         return
     for item in found:
-        typer.echo(f"{item['outcome']}: {item['reason'].replace('_', ' ')}")
+        # "unknown" has no reason but itself.
+        head = dict.fromkeys((item["outcome"], item["reason"].replace("_", " ")))
+        typer.echo(": ".join(head))
         for step in item["steps"]:
             typer.echo(f"  {step}")
 
@@ -234,7 +241,7 @@ def quarantine(ctx: typer.Context, config: Config = None, as_json: Json = False)
         print_table(columns, rows, "Nothing is in quarantine.")
 
 
-def retry(number: Annotated[int, typer.Argument(metavar="ID")], config: Config = None) -> None:
+def retry(number: Number, config: Config = None) -> None:
     """Try to read an item again at the next sync.
 
     Example: crm-sync quarantine retry 3
@@ -243,7 +250,7 @@ def retry(number: Annotated[int, typer.Argument(metavar="ID")], config: Config =
     typer.echo(f"The next sync tries {number} again.")
 
 
-def drop(number: Annotated[int, typer.Argument(metavar="ID")], config: Config = None) -> None:
+def drop(number: Number, config: Config = None) -> None:
     """Give an item up; it is not tried again.
 
     Example: crm-sync quarantine drop 3

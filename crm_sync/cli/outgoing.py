@@ -4,23 +4,28 @@ from typing import Annotated, Any
 
 import typer
 
-from crm_sync.cli.common import Config, Json, local, opened, print_lines, print_table, remember
+from crm_sync.cli.common import (
+    Config,
+    Json,
+    Number,
+    local,
+    opened,
+    print_lines,
+    print_table,
+    remember,
+)
 from crm_sync.core.errors import UsageError
-
-Number = Annotated[int, typer.Argument(metavar="ID")]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command()(due)
-    group = typer.Typer(help="The open follow-ups.", invoke_without_command=True)
+    group = typer.Typer(invoke_without_command=True)
     group.callback()(reminders)
     group.command("done")(done)
     group.command("snooze")(snooze)
     app.add_typer(group, name="reminders")
-    group = typer.Typer(
-        help="What was sent, waits, failed or is in doubt.", invoke_without_command=True
-    )
+    group = typer.Typer(invoke_without_command=True)
     group.callback()(outbox)
     group.command("approve")(approve)
     group.command("retry")(retry)

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command()(sync)
     app.command()(run)
     app.command()(demo)
-    group = typer.Typer(help="The database.", no_args_is_help=True)
+    group = typer.Typer(help="The database.\n\nExample: crm-sync db upgrade", no_args_is_help=True)
     group.command("upgrade")(upgrade)
     app.add_typer(group, name="db")
 
@@ -105,8 +105,8 @@ def run(
 
 
 def _report(pulled: "list[Pulled]", *, as_json: bool, done: "Dispatched | None" = None) -> None:
-    counted = ("seen", "logged", "unmatched", "ignored", "errors", "found", "seconds")
-    names = ["name", "connector", *counted, "error"]
+    counted = ("seen", "logged", "unmatched", "ignored", "errors", "found")
+    names = ("name", "connector", *counted, "seconds", "error")
     if as_json:
         result: dict[str, Any] = {
             "accounts": [{name: getattr(one, name) for name in names} for one in pulled]
@@ -115,10 +115,10 @@ def _report(pulled: "list[Pulled]", *, as_json: bool, done: "Dispatched | None" 
             result["sent"], result["in_doubt"] = done.sent, done.in_doubt
         print_object(result)
     else:
-        rows = [[getattr(one, name) for name in names[:-1]] for one in pulled]
-        print_table(names[:-1], rows, "No account is configured.")
+        rows = [[one.name, *(getattr(one, name) for name in counted)] for one in pulled]
+        print_table(("account", *counted), rows, "No account is configured.")
         if done is not None and (done.sent or done.in_doubt):
-            typer.echo(f"{done.sent} mails sent, {done.in_doubt} in doubt")
+            typer.echo(f"Mails sent: {done.sent}, in doubt: {done.in_doubt}")
     failed = [one for one in pulled if one.error and not one.skipped]
     for one in pulled:
         if one.error:

@@ -34,7 +34,9 @@ def of_mail(keys: Keys, envelope: Envelope, occurred_at: datetime) -> Identity:
         return Identity(of_message_id(keys, envelope.message_id), author)
     everyone = sorted(_spelling(a) for a in envelope.to + envelope.cc)
     subject = " ".join(envelope.subject.split())
-    text = "\0".join([*everyone, occurred_at.isoformat(), subject, *envelope.references])
+    # Without a Date each mailbox would give the hour of its own copy.
+    date = occurred_at.isoformat() if envelope.date is not None else ""
+    text = "\0".join([*everyone, date, subject, *envelope.references])
     return Identity(keys.hash("fingerprint", text), author, fingerprint=True)
 
 

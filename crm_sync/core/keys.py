@@ -26,6 +26,7 @@ class Keys:
     def __init__(self, master: bytes) -> None:
         self.key_id = _derive(master, "key id", 8).hex()
         self.message_key = _derive(master, "message ids", 32)
+        self.token_key = _derive(master, "tokens", 32)
         self._hash_key = _derive(master, f"hashes v{CANONICAL_VERSION}", 32)
         self._seal = AESSIV(_derive(master, "locators", 64))
         self._remembered = lru_cache(maxsize=16_384)(self._hash)

@@ -50,7 +50,8 @@ class Team:
         """Whether a canonical address is a rep's, a team mailbox's or in one of our domains."""
         if address in self.reps or address in self.shared:
             return True
-        return any(d in self.domains for d in domain_chain(domain_of(address)))
+        domain = domain_of(address)
+        return domain in self.domains or not self.domains.isdisjoint(domain_chain(domain))
 
     def rep(self, address: str) -> str | None:
         """The rep behind a canonical address, if it is one's."""

@@ -10,11 +10,14 @@ from crm_sync.flow.mail_page import record_sent
 from crm_sync.flow.post import CUSTOMER_KINDS, Post
 from crm_sync.flow.setup import Setup
 from crm_sync.ports import Sender
-from crm_sync.store import accounts, outbox
+from crm_sync.store import accounts, greetings, outbox
 from crm_sync.store.engine import text_time
 from crm_sync.store.outbox import Row
 
 TRIES = 12
+LONGEST_WAIT = timedelta(days=1)
+"""No server's wish to be left alone is obeyed for longer."""
+
 _WAITS = (1, 2, 5, 15, 30, 60)  # minutes
 
 
@@ -67,7 +70,7 @@ def dispatch_one(setup: Setup, post: Post, sender: Sender, row_id: int, done: Di
         return
 
     def sending() -> None:
-        with setup.store.write() as tx:
+        with setup.store.write(durable=True) as tx:
             if not outbox.move(tx, row.id, "queued", "sending"):
                 raise UsageError(f"mail {row.id} was cancelled while it was being sent")
 
@@ -81,14 +84,14 @@ def dispatch_one(setup: Setup, post: Post, sender: Sender, row_id: int, done: Di
     except CrmSyncError as error:
         _failed(setup, row, error, done)
     else:
-        with setup.store.write() as tx:
+        with setup.store.write(durable=True) as tx:
             record_sent(tx, setup, row, "sending")
         done.sent += 1
 
 
 def _doubt(setup: Setup, row: Row, error: CrmSyncError) -> None:
     now = setup.now()
-    with setup.store.write() as tx:
+    with setup.store.write(durable=True) as tx:
         outbox.move(tx, row.id, "sending", "in_doubt", doubted_at=now, error=error.sentence())
 
 
@@ -110,7 +113,7 @@ def _failed(setup: Setup, row: Row, error: CrmSyncError, done: Dispatched) -> No
 
 def _retry_at(row: Row, error: CrmSyncError, now: datetime) -> datetime:
     if isinstance(error, Throttled) and error.retry_at is not None:
-        return error.retry_at
+        return min(error.retry_at, now + LONGEST_WAIT)
     return now + timedelta(minutes=_WAITS[min(row.tries, len(_WAITS)) - 1])
 
 
@@ -120,13 +123,27 @@ def _clear_up(setup: Setup, post: Post) -> None:
     with setup.store.write() as tx:
         outbox.doubt_all_sending(tx, now)
         outbox.expire(tx, now)
-        if not post.to_customers:
-            outbox.hold_back(tx, CUSTOMER_KINDS)
+        _hold_back(tx, post)
         doubtful = outbox.in_state(tx, "in_doubt")
         for row in doubtful:
             if row.kind not in CUSTOMER_KINDS and _looked_for(tx, post, row):
                 # A rep may get a reminder twice rather than never; the id stays the same.
                 outbox.move(tx, row.id, "in_doubt", "queued", next_try=None)
+
+
+def _hold_back(tx: Any, post: Post) -> None:
+    """What was queued for a customer and must not leave any more is skipped (law 7)."""
+    allowed = {rule.occasion for rule in post.greetings if rule.customers != "off"}
+    for row in (*outbox.in_state(tx, "queued"), *outbox.in_state(tx, "waiting_approval")):
+        if row.kind not in CUSTOMER_KINDS:
+            continue
+        reason = None
+        if not post.to_customers or row.key.split("/")[1] not in allowed:
+            reason = 'such greetings are "off" in the configuration'
+        elif greetings.basis_of(tx, row.contact_id) == "none":
+            reason = "the contact may not be greeted"
+        if reason is not None:
+            outbox.move(tx, row.id, row.state, "skipped", error=reason)
 
 
 def _looked_for(tx: Any, post: Post, row: Row) -> bool:
@@ -143,21 +160,30 @@ def approve(setup: Setup, row_id: int) -> Row:
     """A waiting greeting may leave. Raises `UsageError` when it waits no more."""
     with setup.store.write() as tx:
         row = outbox.get(tx, row_id)
-        if row.expires_at is not None and row.expires_at <= setup.now():
-            outbox.expire(tx, setup.now())
+        _refuse_when_late(setup, row)
+        if greetings.basis_of(tx, row.contact_id) == "none":
             raise UsageError(
-                f"it is too late for mail {row_id}: its day ended at {text_time(row.expires_at)}",
-                advice="Nothing is sent late; greet in person.",
+                f"{row.recipient} may not be greeted (greeting_basis is none)",
+                advice="Change it by an import if that is wrong.",
             )
         if not outbox.move(tx, row_id, "waiting_approval", "queued"):
             raise _not_now(row, "approved", "waits for approval")
         return row
 
 
+def _refuse_when_late(setup: Setup, row: Row) -> None:
+    if row.expires_at is not None and row.expires_at <= setup.now():
+        raise UsageError(
+            f"it is too late for mail {row.id}: its day ended at {text_time(row.expires_at)}",
+            advice="Nothing is sent late; greet in person.",
+        )
+
+
 def retry(setup: Setup, row_id: int) -> Row:
     """A failed or doubtful mail is tried again, by a person's decision."""
     with setup.store.write() as tx:
         row = outbox.get(tx, row_id)
+        _refuse_when_late(setup, row)
         for old in ("failed", "in_doubt"):
             if outbox.move(tx, row_id, old, "queued", next_try=None, tries=0):
                 return row

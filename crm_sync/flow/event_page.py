@@ -99,19 +99,25 @@ def forget(tx: Any, setup: Setup, stream_id: int, keys: Sequence[str]) -> list[i
 def _store_object(tx: Any, place: _Place, event: JudgedEvent) -> list[int]:
     touched: list[int] = []
     slots: set[str] = set()
-    for occurrence, verdict in event.logged:
+    for occurrence, verdict in event.verdicts:
         slot = occurrence.slot or ""
+        before = place.known.get(slot)
+        # Past matches stay: what was logged is kept up to date, whoever is a customer today.
+        if verdict.outcome != "logged" and (before is None or before.interaction is None):
+            continue
         slots.add(slot)
         number, changed = _upsert(tx, place, occurrence, verdict)
         touched += [number] * changed
         _witness(tx, place, slot, event.item.version, interaction=number)
-    if not event.logged:
+    if not slots:
         slots.add(_NOTHING)
         sighting = _sight(tx, place, event)
         _witness(tx, place, _NOTHING, event.item.version, sighting=sighting)
     vanished = [w for slot, w in place.known.items() if slot not in slots]
     for witness in vanished:
         items.repoint(tx, place.stream_id, place.key_hash, witness.slot, to=None)
+        if witness.sighting is not None:
+            items.drop_unwitnessed_sighting(tx, witness.sighting)
     unseen = [w.interaction for w in vanished if w.interaction is not None]
     return touched + _cancel_unseen(tx, place.setup, unseen)
 
@@ -142,13 +148,16 @@ def _upsert(tx: Any, place: _Place, occurrence: Occurrence, verdict: Verdict) ->
             items.replace_sighting(tx, twin.id, number)
             place.known.pop(_NOTHING, None)
             items.repoint(tx, place.stream_id, place.key_hash, _NOTHING, to=None)
-        _join_people(tx, keys, number, verdict, ())
+        _join_people(tx, keys, number, verdict)
         return number, True
     stored = items.interaction_rows(tx, [twin.id])[twin.id]
     changed = {k: v for k, v in values.items() if stored[k] != v}
+    if occurrence.sequence < int(str(stored["sequence"])):
+        changed = {}  # an older copy in another calendar
     if changed:
         items.change_interaction(tx, twin.id, **changed)
-    _rejoin(tx, place, twin.id, occurrence, verdict)
+    if stored["status"] != "held":  # past matches stay as they are
+        _rejoin(tx, place, twin.id, occurrence, verdict)
     return twin.id, bool(changed)
 
 
@@ -160,6 +169,7 @@ def _values(occurrence: Occurrence, zone: tzinfo, now: datetime) -> dict[str, An
         "ends_at": text_time(ends),
         "all_day": occurrence.all_day,
         "subject": occurrence.summary,
+        "sequence": occurrence.sequence,
         "status": "cancelled" if occurrence.cancelled else status,
     }
 
@@ -190,6 +200,7 @@ def _create(
                 None, values["occurred_at"], None, values["ends_at"], values["all_day"],
                 values["subject"], None, occurrence.uid, occurrence.slot, None, values["status"],
                 "[]", False, text_time(place.setup.now()) if is_news else None,
+                values["sequence"],
             )
         ],
     )  # fmt: skip
@@ -197,24 +208,34 @@ def _create(
 
 
 def _rejoin(tx: Any, place: _Place, number: int, occurrence: Occurrence, verdict: Verdict) -> None:
-    """People of a known meeting as this copy of it says, with the reps of other copies kept."""
+    """Adds the people that this copy of a known meeting names; only declined reps are taken off.
+
+    Copies differ: a calendar may hide the guests, and a contact may work elsewhere by now.
+    """
     declined = {
         place.setup.team.rep(who.address.lower())
         for who in occurrence.attendees
         if who.partstat == "DECLINED"
     }
-    kept = tuple(r for r in items.reps_of(tx, number) if r not in declined)
-    items.clear_people(tx, number)
-    _join_people(tx, place.setup.store.keys, number, verdict, kept)
+    for rep in set(items.reps_of(tx, number)) & declined:
+        items.take_off(tx, number, rep)
+    items.add_rep(tx, number, verdict.reps)
+    customers, contacts = items.contacts_of(tx, number)
+    named = contact_rows(number, verdict.contacts)
+    items.add_people(
+        tx,
+        customers=[(number, c) for c in verdict.customers if c not in customers],
+        contacts=[row for row in named if (row[5], row[1]) not in contacts],
+        reps=[],
+    )
 
 
-def _join_people(tx: Any, keys: Keys, number: int, verdict: Verdict, kept: tuple[str, ...]) -> None:
-    reps = dict.fromkeys((*kept, *verdict.reps))
+def _join_people(tx: Any, keys: Keys, number: int, verdict: Verdict) -> None:
     items.add_people(
         tx,
         customers=[(number, customer) for customer in verdict.customers],
         contacts=contact_rows(number, verdict.contacts),
-        reps=[(number, rep, position) for position, rep in enumerate(reps)],
+        reps=[(number, rep, position) for position, rep in enumerate(verdict.reps)],
     )
     traces = trace_hashes(keys, verdict.strangers)
     items.add_traces(tx, logged=[(trace, number) for trace in traces], seen=[])
@@ -235,6 +256,7 @@ def _sight(tx: Any, place: _Place, event: JudgedEvent) -> int | None:
         None,
     )
     if twin is not None:
+        _raise(tx, keys, twin.id, event)
         return twin.id
     starts, _ = times_of(event.verdicts[0][0], place.setup.zone)
     number = items.reserve_sightings(tx, 1)
@@ -252,6 +274,16 @@ def _sight(tx: Any, place: _Place, event: JudgedEvent) -> int | None:
         traces = trace_hashes(keys, strangers)
         items.add_traces(tx, logged=[], seen=[(trace, number) for trace in traces])
     return number
+
+
+def _raise(tx: Any, keys: Keys, sighting: int, event: JudgedEvent) -> None:
+    """A guest was added, or another copy shows more: the sighting must be found by them too."""
+    verdict = event.verdict
+    items.raise_sighting(tx, sighting, verdict.outcome, verdict.reason)
+    if verdict.outcome == "unmatched":
+        strangers = {s for _, v in event.verdicts for s in v.strangers}
+        new = trace_hashes(keys, strangers) - items.known_traces(tx, sighting)
+        items.add_traces(tx, logged=[], seen=[(trace, sighting) for trace in new])
 
 
 def _cancel_unseen(tx: Any, setup: Setup, numbers: Sequence[int]) -> list[int]:

@@ -5,7 +5,7 @@ from typing import Any
 from crm_sync.core import identity
 from crm_sync.core.meetings import normal_uid
 from crm_sync.flow.setup import Setup
-from crm_sync.store import diary
+from crm_sync.store import diary, outbox
 
 REASONS = {
     "matched": "An address or its domain is one of a customer's.",
@@ -38,6 +38,7 @@ def explain(setup: Setup, text: str) -> list[dict[str, Any]]:
         found = [_logged(entry) for entry in diary.logged_as(tx, names)]
         found += [_seen(entry) for entry in diary.seen_as(tx, names)]
         found += _quarantined(setup, tx, text)
+        found += _our_own(tx, text) if not found else []
     return found or [_unknown()]
 
 
@@ -45,7 +46,7 @@ def _logged(entry: dict[str, Any]) -> dict[str, Any]:
     names = ", ".join(customer["name"] for customer in entry["customers"])
     steps = [_where(entry["accounts"])]
     if entry["direction"]:
-        steps.append(f"It went {entry['direction']}.")
+        steps.append("It came in." if entry["direction"] == "inbound" else "It went out.")
     steps.append(f"{', '.join(entry['contacts']) or 'Its address'} belongs to {names}.")
     steps.append(f"It is interaction {entry['id']} of {entry['occurred_at']}.")
     return {
@@ -92,10 +93,27 @@ def _quarantined(setup: Setup, tx: Any, text: str) -> list[dict[str, Any]]:
     return found
 
 
+def _our_own(tx: Any, text: str) -> list[dict[str, Any]]:
+    """A mail of ours that no mailbox has shown."""
+    name = f"<{text.strip().strip('<>')}>"
+    return [
+        {
+            "outcome": "ignored",
+            "reason": "own",
+            "account": None,
+            "accounts": [],
+            "customers": [],
+            "steps": [REASONS["own"], f"It is mail {row.id} of the outbox, {row.state}."],
+        }
+        for row in outbox.by_message_ids(tx, [name]).values()
+    ]
+
+
 def _unknown() -> dict[str, Any]:
     steps = [
         "No account has shown anything with this id.",
         "It may be older than `since`, in a folder that is not synced, or not have arrived yet.",
+        "An id is a Message-ID or a UID, as the mail or event itself gives it.",
     ]
     return {
         "outcome": "unknown",

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from crm_sync.core.classification import Reason
+from crm_sync.core.matching import Verdict
 from crm_sync.core.records import Body, EventItem, Locator, MailItem, UnreadableItem
 from crm_sync.flow import event_page, followups, mail_page
-from crm_sync.flow.second_look import second_look
+from crm_sync.flow.second_look import note, second_look
 from crm_sync.flow.setup import Setup
 from crm_sync.ports import Source
-from crm_sync.store import accounts, items, texts
+from crm_sync.store import accounts, items, reminders, texts
 from crm_sync.store.accounts import Account
 
 BATCH = 500
@@ -38,41 +39,50 @@ def fetch_texts(setup: Setup, account: Account, source: Source, progress: Progre
         bodies = list(source.read(list(wanted)))
         reasons = {b.locator: second_look(wanted[b.locator].header, b) for b in bodies}
         with setup.store.write() as tx:
-            demoted += _store_texts(tx, wanted, bodies, reasons)
+            demoted += _store_texts(tx, setup, wanted, bodies, reasons)
         done += len(bodies)
         progress("texts", done, None)
 
 
 def _store_texts(
     tx: Any,
+    setup: Setup,
     wanted: dict[Locator, texts.Wanted],
     bodies: list[Body],
     reasons: dict[Locator, Reason | None],
 ) -> int:
     good = []
     demoted = 0
+    waiting: list[tuple[str, int]] = []
     for body in bodies:
         number, reason = wanted[body.locator].interaction, reasons[body.locator]
+        if body.gone and texts.look_elsewhere(tx, number):
+            continue
         if body.gone or body.problem:
             texts.postpone(tx, number)
         elif reason is not None:
+            waiting += [(who, t) for who, t, *_ in reminders.touched(tx, [number]) if t is not None]
             demoted += items.demote(tx, number, reason)
         else:
             good.append((number, body.text, body.attachments))
     texts.store_texts(tx, good)
+    # What it had caused or hidden waits for another mail of the thread now, or for none.
+    for rule in setup.rules:
+        followups.judge(tx, setup, rule, waiting)
     return demoted
 
 
 def fetch_recalled(setup: Setup, account: Account, source: Source) -> int:
     """Fetches the past of customers added since, through their sightings; how many were found."""
     found = 0
-    tried: set[int] = set()
+    tried: set[tuple[int, bytes]] = set()
     while True:
         with setup.store.read() as tx:
-            batch = [r for r in items.recalled(tx, account.id, BATCH) if r[0] not in tried]
+            waiting = items.recalled(tx, account.id)
+        batch = [r for r in waiting if (r[0], r[2]) not in tried][:BATCH]
         if not batch:
             return found
-        tried.update(sighting for sighting, *_ in batch)
+        tried.update((sighting, sealed) for sighting, _, sealed in batch)
         unseal = setup.store.keys.unseal
         places = {Locator(key, unseal(sealed)): number for number, key, sealed in batch}
         bodies = list(source.read(list(places), items=True))
@@ -80,8 +90,23 @@ def fetch_recalled(setup: Setup, account: Account, source: Source) -> int:
             for stream_key in {locator.stream for locator in places}:
                 mine = [b for b in bodies if b.locator.stream == stream_key]
                 found += _store_read(tx, setup, account, stream_key, mine)
-            gone = [places[b.locator] for b in bodies if b.gone or b.problem or b.item is not None]
-            items.drop_recall(tx, gone)
+            _forget_recalled(tx, setup, account, places, bodies)
+
+
+def _forget_recalled(
+    tx: Any, setup: Setup, account: Account, places: dict[Locator, int], bodies: list[Body]
+) -> None:
+    """What was read is recalled no more; what is gone here may still be seen elsewhere."""
+    for body in bodies:
+        number = places[body.locator]
+        if body.gone:
+            stream_id = accounts.stream_id(tx, account.id, body.locator.stream)
+            hashed = mail_page.key_hash(setup.store.keys, body.locator.key)
+            items.drop_witnesses(tx, stream_id, [hashed])
+            items.drop_recall_if_unseen(tx, number)
+        else:
+            # What was logged is no sighting any more; another copy may show what this one hides.
+            items.recall_later(tx, number)
 
 
 def retry_quarantined(setup: Setup, account: Account, source: Source) -> None:
@@ -99,7 +124,7 @@ def retry_quarantined(setup: Setup, account: Account, source: Source) -> None:
             stream_id = accounts.stream_id(tx, account.id, stream_key)
             hashes = [mail_page.key_hash(setup.store.keys, b.locator.key) for b in readable]
             texts.release(tx, stream_id, hashes)
-            _store_read(tx, setup, account, stream_key, readable)
+            _store_read(tx, setup, account, stream_key, readable, every_outcome=True)
         for body in bodies:
             if body.gone:
                 texts.decide(tx, places[body.locator], "dropped")
@@ -108,9 +133,18 @@ def retry_quarantined(setup: Setup, account: Account, source: Source) -> None:
 
 
 def _store_read(
-    tx: Any, setup: Setup, account: Account, stream_key: str, bodies: list[Body]
+    tx: Any,
+    setup: Setup,
+    account: Account,
+    stream_key: str,
+    bodies: list[Body],
+    *,
+    every_outcome: bool = False,
 ) -> int:
-    """Stores items that were read one by one; how many of them concern a customer."""
+    """Stores items that were read one by one; how many of them concern a customer.
+
+    With `every_outcome` those that don't leave their sightings, as on a page.
+    """
     stream_id = accounts.stream_id(tx, account.id, stream_key)
     directory = setup.directory.load(tx)
     mails = {b.item.key: b for b in bodies if isinstance(b.item, MailItem)}
@@ -120,7 +154,11 @@ def _store_read(
         account.rep,
         [b.item for b in mails.values() if isinstance(b.item, MailItem)],
     )
-    judged = [entry for entry in judged if entry.verdict.outcome == "logged"]
+    for entry in judged:
+        reason = second_look(note(entry), mails[entry.item.key])
+        if entry.verdict.outcome == "logged" and reason is not None:
+            entry.verdict = Verdict("ignored", reason, entry.verdict.direction)
+    judged = [e for e in judged if every_outcome or e.verdict.outcome == "logged"]
     hashes = [mail_page.key_hash(setup.store.keys, k) for entry in judged for k in entry.keys]
     items.drop_witnesses(tx, stream_id, hashes)
     touched = mail_page.store(tx, setup, account, stream_id, judged)
@@ -135,7 +173,7 @@ def _store_read(
     events = event_page.judge(
         setup, directory, account.rep, [b.item for b in bodies if isinstance(b.item, EventItem)]
     )
-    events = [event for event in events if event.logged]
+    events = [event for event in events if every_outcome or event.logged]
     touched += event_page.store(tx, setup, account, stream_id, events)
     followups.settle(tx, setup, touched, first_sync=account.first_complete_at is None)
-    return len(judged) + len(events)
+    return sum(e.verdict.outcome == "logged" for e in judged) + sum(bool(e.logged) for e in events)

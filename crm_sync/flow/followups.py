@@ -1,9 +1,10 @@
 """Facts open and close follow-ups, in the transaction that stores them (law 8)."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from crm_sync.core.followups import unanswered
+from crm_sync.core.followups import Event, unanswered
 from crm_sync.flow.setup import FollowUpRule, Setup
 from crm_sync.store import reminders
 
@@ -30,12 +31,28 @@ def settle(tx: Any, setup: Setup, interactions: Sequence[int], *, first_sync: bo
                 for who, thread, kind, direction in touched
                 if thread is not None and (kind, direction) == ("email", "inbound")
             }
-        for who, thread in sorted(waiting):
-            _judge(tx, setup, rule, who, thread)
+        judge(tx, setup, rule, waiting)
 
 
-def _judge(tx: Any, setup: Setup, rule: FollowUpRule, who: str, thread: int) -> None:
-    cause = unanswered(reminders.events_of(tx, who, {thread}), thread)
+def judge(tx: Any, setup: Setup, rule: FollowUpRule, pairs: Iterable[tuple[str, int]]) -> None:
+    """Judges these threads (who, thread) anew; what happened with somebody is read once."""
+    for who, threads in _by_who(pairs).items():
+        events = reminders.events_of(tx, who, threads)
+        for thread in sorted(threads):
+            _judge(tx, setup, rule, who, thread, events)
+
+
+def _by_who(pairs: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
+    grouped: dict[str, set[int]] = defaultdict(set)
+    for who, thread in pairs:
+        grouped[who].add(thread)
+    return dict(sorted(grouped.items()))
+
+
+def _judge(
+    tx: Any, setup: Setup, rule: FollowUpRule, who: str, thread: int, events: Sequence[Event]
+) -> None:
+    cause = unanswered(events, thread)
     waits = cause.interaction if cause is not None and cause.fresh else None
     reminders.settle(tx, rule.name, who, thread, waits)
     if waits is None or reminders.is_known(tx, rule.name, who, waits):
@@ -57,12 +74,13 @@ def responsible(setup: Setup, owner: str, reps: Sequence[str]) -> str | None:
 def count_older(tx: Any, setup: Setup) -> dict[str, int]:
     """How many customers' mails from before the first sync still wait, by rep."""
     counted: dict[str, int] = {}
-    for who, thread in reminders.older_candidates(tx):
-        cause = unanswered(reminders.events_of(tx, who, {thread}), thread)
-        if cause is None or cause.fresh:
-            continue
-        _, owner, reps = reminders.cause_facts(tx, cause.interaction)
-        rep = responsible(setup, owner, reps)
-        if rep is not None:
-            counted[rep] = counted.get(rep, 0) + 1
+    for who, threads in _by_who(reminders.older_candidates(tx)).items():
+        events = reminders.events_of(tx, who, threads)
+        for cause in filter(None, (unanswered(events, thread) for thread in threads)):
+            if cause.fresh:
+                continue
+            _, owner, reps = reminders.cause_facts(tx, cause.interaction)
+            rep = responsible(setup, owner, reps)
+            if rep is not None:
+                counted[rep] = counted.get(rep, 0) + 1
     return counted

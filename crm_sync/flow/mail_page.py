@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from crm_sync.core import identity
+from crm_sync.core.addresses import canonical
 from crm_sync.core.identity import SAME_DATE, Identity
 from crm_sync.core.keys import Keys
 from crm_sync.core.matching import (
@@ -23,7 +24,7 @@ from crm_sync.flow.setup import Setup
 from crm_sync.flow.threads import join_threads
 from crm_sync.store import items, outbox
 from crm_sync.store.accounts import Account
-from crm_sync.store.engine import text_time
+from crm_sync.store.engine import set_memo, text_time
 
 
 @dataclass(slots=True)
@@ -71,10 +72,12 @@ def store(
 ) -> list[int]:
     """Stores judged messages that this stream did not hold before; ids of new interactions."""
     _recognise_our_own(tx, setup, entries)
-    new = _join_known(tx, stream_id, account, entries)
+    new, touched = _join_known(tx, stream_id, account, entries)
     logged = [entry for entry in new if entry.verdict.outcome == "logged"]
     _store_logged(tx, setup, account, stream_id, logged)
-    _store_sightings(tx, setup.store.keys, [e for e in new if e.verdict.outcome != "logged"])
+    _store_sightings(
+        tx, setup.store.keys, stream_id, [e for e in new if e.verdict.outcome != "logged"]
+    )
     keys = setup.store.keys
     items.add_witnesses(
         tx,
@@ -85,7 +88,7 @@ def store(
             for key in e.keys
         ),
     )
-    return [entry.interaction for entry in logged if entry.interaction is not None]
+    return touched + [entry.interaction for entry in logged if entry.interaction is not None]
 
 
 def key_hash(keys: Keys, key: str) -> bytes:
@@ -103,7 +106,7 @@ def _recognise_our_own(tx: Any, setup: Setup, entries: Sequence[Judged]) -> None
     for message_id, row in outbox.by_message_ids(tx, list(ours)).items() if ours else ():
         entry = ours[message_id]
         entry.verdict = Verdict("ignored", "own", "outbound")
-        if row.state in ("in_doubt", "sending"):
+        if row.state != "sent":
             record_sent(tx, setup, row, row.state)
 
 
@@ -114,17 +117,26 @@ def record_sent(tx: Any, setup: Setup, row: outbox.Row, old: str) -> bool:
         return False
     if row.kind == outbox.GREETING and row.customer_id is not None:
         _log_greeting(tx, setup.store.keys, row, now)
+    if row.kind == "digest":
+        set_memo(tx, older_counted(row.rep), row.key)
     return True
+
+
+def older_counted(rep: str) -> str:
+    """The name of the memo that a rep was told once of mail from before the first sync."""
+    return f"older counted for {rep}"
 
 
 def _log_greeting(tx: Any, keys: Keys, row: outbox.Row, now: datetime) -> None:
     number = items.reserve_interactions(tx, 1)
     name = identity.of_message_id(keys, row.message_id)
+    # Its answer may have come back before we knew that it had left.
+    known = items.threads_of(tx, [name]).get(name)
     author = keys.hash("author", row.sender)
     natural = keys.hash("natural-key", row.key)
     values = (
         number, natural, name, author, "greeting", "outbound", text_time(now), None, None, False,
-        row.subject, row.message_id, None, None, number, None, "[]", False, None,
+        row.subject, row.message_id, None, None, known or number, None, "[]", False, None, 0,
     )  # fmt: skip
     items.add_interactions(tx, [values])
     contact = (
@@ -137,13 +149,18 @@ def _log_greeting(tx: Any, keys: Keys, row: outbox.Row, now: datetime) -> None:
     )
     reps = [(number, row.rep, 0)] if row.rep else []
     items.add_people(tx, customers=[(number, row.customer_id or 0)], contacts=[contact], reps=reps)
-    items.join_threads(tx, new=[(name, number)], merged={})
+    if known is None:
+        items.join_threads(tx, new=[(name, number)], merged={})
 
 
 def _join_known(
     tx: Any, stream_id: int, account: Account, entries: Sequence[Judged]
-) -> list[Judged]:
-    """Finds entries the diary has already, from another mailbox or folder; returns the others."""
+) -> tuple[list[Judged], list[int]]:
+    """Finds entries the diary has already, from another mailbox or folder.
+
+    Returns the others, and known interactions that may have become a cause for a reminder.
+    """
+    touched: list[int] = []
     twins: dict[tuple[bytes, bytes], list[items.Twin]] = defaultdict(list)
     for known in items.twins(tx, list({e.identity.name for e in entries})):
         twins[known.name, known.author].append(known)
@@ -157,6 +174,8 @@ def _join_known(
             entry.interaction = twin.id
             reps = [*entry.verdict.reps, *([account.rep] if account.rep else [])]
             items.add_rep(tx, twin.id, reps)
+            if _is_fresh(account, entry) and items.freshen(tx, twin.id):
+                touched.append(twin.id)
             if entry.verdict.reason != "own":
                 entry.verdict = Verdict("logged", "matched", entry.verdict.direction)
         elif entry.verdict.outcome == "logged":
@@ -164,7 +183,13 @@ def _join_known(
             new.append(entry)
         else:
             entry.sighting = twin.id
-    return new
+    return new, touched
+
+
+def _is_fresh(account: Account, entry: Judged) -> bool:
+    """Whether a reminder may follow: it arrived after the account's first complete sync."""
+    since = account.first_complete_at
+    return since is not None and entry.item.arrived_at > since
 
 
 def _twin(
@@ -191,7 +216,9 @@ def _store_logged(
     for number, entry in enumerate(entries, first):
         entry.interaction = number
     threads = join_threads(tx, keys, [(e.interaction or 0, e.item.envelope) for e in entries])
-    rows = [_interaction_row(keys, account, e, threads[e.interaction or 0]) for e in entries]
+    rows = [
+        _interaction_row(keys, account, stream_id, e, threads[e.interaction or 0]) for e in entries
+    ]
     items.add_interactions(tx, rows)
     for entry in entries:
         if entry.sighting is not None:
@@ -207,22 +234,23 @@ def _store_logged(
     )
 
 
-def _interaction_row(keys: Keys, account: Account, entry: Judged, thread: int) -> tuple[Any, ...]:
-    envelope, since = entry.item.envelope, account.first_complete_at
-    fresh = since is not None and entry.item.arrived_at > since
+def _interaction_row(
+    keys: Keys, account: Account, stream_id: int, entry: Judged, thread: int
+) -> tuple[Any, ...]:
+    envelope, fresh = entry.item.envelope, _is_fresh(account, entry)
     return (
-        entry.interaction, _natural_key(keys, entry), entry.identity.name,
+        entry.interaction, _natural_key(keys, entry, stream_id), entry.identity.name,
         entry.identity.author, "email", entry.verdict.direction, text_time(entry.at),
         text_time(entry.item.arrived_at), None, False, envelope.subject,
-        envelope.message_id or None, None, None, thread, None, "[]", fresh, None,
+        envelope.message_id or None, None, None, thread, None, "[]", fresh, None, 0,
     )  # fmt: skip
 
 
-def _natural_key(keys: Keys, entry: Judged) -> bytes:
+def _natural_key(keys: Keys, entry: Judged, stream_id: int) -> bytes:
     marker = text_time(entry.at) or ""
     if entry.identity.fingerprint:
-        # Twins in one folder have equal headers; their keys tell them apart.
-        marker += entry.item.key
+        # Twins in one folder have equal headers; their places tell them apart.
+        marker += f"{stream_id}/{entry.item.key}"
     return identity.natural_key(keys, entry.identity, marker)
 
 
@@ -244,7 +272,7 @@ def contact_rows(
     """Rows that join an interaction to the contacts on it."""
     rows: dict[tuple[str, str], tuple[int, str, int | None, int | None, str, str]] = {}
     for matched in contacts:
-        who = f"address:{matched.address.lower()}"
+        who = f"address:{canonical(matched.address) or matched.address}"
         if matched.contact is not None:
             who = f"contact:{matched.contact}"
         customer = matched.customers[0] if matched.customers else None
@@ -262,7 +290,7 @@ def trace_hashes(keys: Keys, strangers: Iterable[str]) -> set[bytes]:
     }
 
 
-def _store_sightings(tx: Any, keys: Keys, entries: Sequence[Judged]) -> None:
+def _store_sightings(tx: Any, keys: Keys, stream_id: int, entries: Sequence[Judged]) -> None:
     if not entries:
         return
     rows: list[tuple[object, ...]] = []
@@ -273,8 +301,9 @@ def _store_sightings(tx: Any, keys: Keys, entries: Sequence[Judged]) -> None:
         verdict = entry.verdict
         rows.append(
             (
-                number, _natural_key(keys, entry), entry.identity.name, entry.identity.author,
-                "email", verdict.direction, text_time(entry.at), verdict.outcome, verdict.reason,
+                number, _natural_key(keys, entry, stream_id), entry.identity.name,
+                entry.identity.author, "email", verdict.direction, text_time(entry.at),
+                verdict.outcome, verdict.reason,
             )
         )  # fmt: skip
         if verdict.outcome == "unmatched":

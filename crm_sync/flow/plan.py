@@ -1,18 +1,22 @@
 """Plan: looks what is due and leaves rows in the one outbox. Planning twice changes nothing."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from crm_sync.core.identity import of_message_id
 from crm_sync.core.occasions import GreetingWindow, celebrated_on, greeting_window, parse_day
 from crm_sync.core.rendering import DigestLine, Rendered
 from crm_sync.core.zones import utc_of, zone_for
+from crm_sync.flow import followups
 from crm_sync.flow.followups import count_older, responsible
+from crm_sync.flow.mail_page import older_counted
 from crm_sync.flow.post import GreetingRule, Post
 from crm_sync.flow.setup import Person, Setup
-from crm_sync.store import diary, greetings, outbox, reminders
-from crm_sync.store.engine import memo, set_memo, text_time
+from crm_sync.store import accounts, diary, greetings, items, outbox, reminders
+from crm_sync.store.engine import memo, text_time
 from crm_sync.store.greetings import Candidate
 from crm_sync.store.outbox import GREETING, NewRow
 
@@ -23,21 +27,47 @@ _CONTEXT = 160
 def plan(setup: Setup, post: Post) -> int:
     """Queues every mail whose time has come; how many."""
     now = setup.now()
+    older = _older(setup, post)
     with setup.store.write() as tx:
         outbox.expire(tx, now)
+        followups.settle(tx, setup, accounts.mark_held(tx, now), first_sync=False)
+        _hand_over(tx, setup)
         queued = 0
         for rule in post.greetings:
             for who, year, on in _celebrating(tx, setup, post, rule, now):
                 queued += _queue_greeting(tx, setup, post, rule, who, year, on, now)
         if post.to_reps and setup.rules:
             for person in setup.reps:
-                queued += _queue_digest(tx, setup, post, person, now)
+                queued += _queue_digest(tx, setup, post, person, now, older)
     return queued
+
+
+def _older(setup: Setup, post: Post) -> dict[str, int]:
+    """Mails from before the first sync that wait, by rep; counted only for a first digest.
+
+    That reads all history of those who wrote, so it is done before the transaction begins.
+    """
+    with setup.store.read() as tx:
+        waiting = {reminder.rep for reminder in reminders.open_ones(tx)}
+        first = [rep for rep in waiting if memo(tx, older_counted(rep)) is None]
+        return count_older(tx, setup) if first and post.to_reps else {}
+
+
+def _hand_over(tx: Any, setup: Setup) -> None:
+    """Open reminders go to whoever answers for the customer now: owners change, reps leave."""
+    for waiting in reminders.open_ones(tx):
+        _, owner, reps = reminders.cause_facts(tx, waiting.cause)
+        rep = responsible(setup, owner, reps)
+        if rep is not None and rep != waiting.rep:
+            reminders.hand_over(tx, waiting.id, rep)
 
 
 def due(setup: Setup, post: Post, on: date) -> list[dict[str, Any]]:
     """What would be sent on a local date, to whom and why; nothing is stored or sent."""
     found: dict[str, dict[str, Any]] = {}
+    older = _older(setup, post)
+    zone = ZoneInfo(post.team_zone)
+    begins, ends = (text_time(utc_of(on + timedelta(days=n), time.min, zone)) or "" for n in (0, 1))
     with setup.store.read() as tx:
         rows = {row["key"]: row for row in outbox.listing(tx)}
         for rule in post.greetings:
@@ -48,14 +78,17 @@ def due(setup: Setup, post: Post, on: date) -> list[dict[str, Any]]:
                     found[row.key] = _preview(row)
         if post.to_reps and setup.rules:
             for person in setup.reps:
-                digest = _digest_row(tx, setup, post, person, on, _end_of(on, person))
+                digest = _digest_row(tx, setup, post, person, on, _end_of(on, person), older)
                 if digest is not None:
                     found[digest.key] = _preview(digest)
     merged = [rows.get(key, entry) for key, entry in found.items()]
     waiting = [
         row
         for key, row in rows.items()
-        if key not in found and row["state"] in ("queued", "waiting_approval", "in_doubt")
+        if key not in found
+        and row["state"] in ("queued", "waiting_approval", "in_doubt")
+        and row["due_at"] < ends
+        and (row["expires_at"] or ends) > begins
     ]
     return sorted(merged + waiting, key=lambda row: (row["due_at"], row["key"]))
 
@@ -114,7 +147,11 @@ def _queue_greeting(
         return 0
     row = _greeting_row(tx, setup, post, rule, who, year, on)
     if row.kind != GREETING:
-        return int(outbox.add(tx, row) is not None)
+        return int(post.to_reps and outbox.add(tx, row) is not None)
+    if items.twins(tx, [of_message_id(setup.store.keys, row.message_id)]):
+        # A mailbox shows that it left before this database, an older copy, knew of it.
+        outbox.add(tx, replace(row, state="sent"))
+        return 0
     number = outbox.add(tx, row)
     owner = setup.person(row.rep)
     if (
@@ -235,20 +272,25 @@ def _to_rep(
     )
 
 
-def _queue_digest(tx: Any, setup: Setup, post: Post, person: Person, now: datetime) -> int:
+def _queue_digest(
+    tx: Any, setup: Setup, post: Post, person: Person, now: datetime, older: dict[str, int]
+) -> int:
     """The rep's one mail of the day, from `digest_at` on working days, when something waits."""
     today = now.astimezone(person.zone).date()
     if now < _moment(today, post.digest_at, person):
         return 0
-    row = _digest_row(tx, setup, post, person, today, now)
-    if row is None or outbox.add(tx, row) is None:
-        return 0
-    set_memo(tx, f"older counted for {person.email}", row.key)
-    return 1
+    row = _digest_row(tx, setup, post, person, today, now, older)
+    return int(row is not None and outbox.add(tx, row) is not None)
 
 
 def _digest_row(
-    tx: Any, setup: Setup, post: Post, person: Person, on: date, now: datetime
+    tx: Any,
+    setup: Setup,
+    post: Post,
+    person: Person,
+    on: date,
+    now: datetime,
+    older: dict[str, int],
 ) -> NewRow | None:
     if not setup.working_time(person.email).is_working_day(on):
         return None
@@ -256,14 +298,13 @@ def _digest_row(
     key = f"digest/{person.email}/{on}"
     if not waiting or outbox.is_known(tx, key):
         return None
-    counted = memo(tx, f"older counted for {person.email}") is not None
-    older = 0 if counted else count_older(tx, setup).get(person.email, 0)
+    counted = memo(tx, older_counted(person.email)) is not None
     mail = post.renderer.digest(
         person.language,
         rep_name=person.name,
         day=on,
         lines=[_line(tx, setup, person, reminder, now) for reminder in waiting],
-        older=older,
+        older=0 if counted else older.get(person.email, 0),
         team_name=post.team_name,
         zone_name=person.zone_name,
     )

@@ -3,9 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import PurePath
+from traceback import extract_tb
 from typing import Any
 
-from crm_sync.core.errors import CrmSyncError, CursorLost, CursorMoved, Refused, StoreUnavailable
+from crm_sync.core.errors import (
+    CrmSyncError,
+    CursorLost,
+    CursorMoved,
+    Refused,
+    StoreUnavailable,
+    Unreachable,
+)
 from crm_sync.core.records import EventItem, MailItem, Page, Stream, UnreadableItem
 from crm_sync.flow import event_page, fetch, followups, mail_page
 from crm_sync.flow.fetch import Progress
@@ -17,6 +26,7 @@ from crm_sync.store.accounts import Account
 HEALTH_EVERY = timedelta(minutes=1)
 """A pull with nothing new says so in the account's row at most this often (law 11)."""
 
+_ATTEMPTS = 3
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
 _REFUSED_WAIT, _LONGEST_REFUSED_WAIT = timedelta(minutes=5), timedelta(hours=6)
 
@@ -71,9 +81,22 @@ def pull_account(
         raise
     except CrmSyncError as error:
         pulled.failures.append(error)
+    except Exception as error:  # noqa: BLE001  # a fault of a connector's is its account's own trouble
+        pulled.failures.append(_fault(account, error))
     _note_health(setup, account, pulled, started, interval)
     pulled.seconds = round((setup.now() - started).total_seconds(), 3)
     return pulled
+
+
+def _fault(account: Account, error: Exception) -> Unreachable:
+    """A bug, by kind and place: its words may be a stranger's."""
+    frame = extract_tb(error.__traceback__)[-1]
+    place = f"{PurePath(frame.filename).name}:{frame.lineno}"
+    return Unreachable(
+        f"something went wrong inside crm-sync ({type(error).__name__} at {place})",
+        where=account.name,
+        advice="Please report this line; the account is tried again.",
+    )
 
 
 def _pull_stream(
@@ -86,7 +109,7 @@ def _pull_stream(
 ) -> None:
     """One stream; its own trouble is noted and does not stop the others."""
     done = 0
-    for _ in range(2):
+    for _ in range(_ATTEMPTS):
         with setup.store.read() as tx:
             known = accounts.stream_of(tx, account.id, stream.key)
         cursor = known[1] if known else None
@@ -107,6 +130,8 @@ def _pull_stream(
                 raise
             pulled.failures.append(error)
         return
+    sentence = f"{stream.name} changes faster than it can be read"
+    pulled.failures.append(Unreachable(sentence, where=account.name, scope="stream"))
 
 
 def _known_keys(setup: Setup, account: Account, stream: Stream) -> Mapping[str, str]:
@@ -196,7 +221,7 @@ def _note_health(
         worst = next((e for e in pulled.failures if isinstance(e, Refused)), pulled.failures[0])
         pulled.error = worst.sentence()
         wait = back_off(account.failures, refused=isinstance(worst, Refused))
-        retry_at = getattr(worst, "retry_at", None) or now + wait
+        retry_at = min(getattr(worst, "retry_at", None) or now + wait, now + accounts.LONGEST_WAIT)
         with setup.store.write() as tx:
             accounts.failed(
                 tx,
@@ -207,14 +232,12 @@ def _note_health(
                 next_pull=retry_at,
             )
         return
-    with setup.store.read() as tx:
-        over = account.kind == "calendar" and accounts.has_over(tx, account.id, now)
     fresh = account.last_success is not None and started - account.last_success < HEALTH_EVERY
-    if fresh and account.state == "ok" and not over:
+    if fresh and account.state == "ok":
         return
     with setup.store.write() as tx:
         accounts.succeeded(tx, account.id, started_at=started, next_pull=started + interval)
-        held = accounts.mark_held(tx, account.id, now)
+        held = accounts.mark_held(tx, now)
         followups.settle(tx, setup, held, first_sync=account.first_complete_at is None)
 
 

@@ -12,7 +12,8 @@ from crm_sync.store.engine import text_time
 from crm_sync.store.migrate import schema_version
 
 LONGEST_SILENCE = timedelta(hours=1)
-"""An account that nobody pulled for longer is not well, whatever its last pull said."""
+"""An account that nobody pulled for longer is not well, whatever its last pull said; nor is one
+whose last pull lies in the future, which is a clock that was wrong."""
 
 
 def status(setup: Setup, names: Sequence[str]) -> dict[str, Any]:
@@ -24,12 +25,10 @@ def status(setup: Setup, names: Sequence[str]) -> dict[str, Any]:
         mails = outbox.counts(tx)
         schema = schema_version(tx)
     entries = [_entry(name, stored.get(name), counts, now) for name in names]
-    silent = any(
-        entry["lag_seconds"] is not None and entry["lag_seconds"] > LONGEST_SILENCE.total_seconds()
-        for entry in entries
-    )
+    longest = LONGEST_SILENCE.total_seconds()
+    silent = any(not -longest < (entry["lag_seconds"] or 0) < longest for entry in entries)
     return {
-        "healthy": not silent and all(entry["state"] in ("ok", "new") for entry in entries),
+        "healthy": not silent and all(entry["state"] == "ok" for entry in entries),
         "accounts": entries,
         "outbox": mails,
         "schema": schema,

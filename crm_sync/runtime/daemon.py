@@ -1,11 +1,11 @@
-"""The metronome: says when now would be a good time; the diary says what is due (DESIGN §2)."""
+"""The metronome: says when now would be a good time; the diary says what is due."""
 
-import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC
+from time import monotonic
 from typing import Any
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobExecutionEvent
@@ -17,6 +17,10 @@ from crm_sync.runtime import systemd
 from crm_sync.runtime.logs import logger
 
 TICK_SECONDS = 5
+_MISSED_TICKS = 3
+DISPATCH = "dispatch"
+"""The name of the work that sends; it has a thread of its own."""
+
 _STOP_SECONDS = 8.0
 """How long running work may go on after SIGTERM; the contract gives ten seconds for all of it."""
 
@@ -31,7 +35,12 @@ class Daemon:
     def __init__(self, tick: Callable[["Submit"], str], workers: int) -> None:
         self._tick = tick
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pull")
+        # Mail leaves though all workers wait for servers that hang.
+        self._sending = ThreadPoolExecutor(1, thread_name_prefix=DISPATCH)
+        self._last_beat = monotonic()
         self._running: dict[str, Future[None]] = {}
+        self._again: dict[str, Callable[[], None]] = {}
+        self._guard = threading.RLock()
         self._stop = threading.Event()
         self._failed: BaseException | None = None
 
@@ -41,7 +50,10 @@ class Daemon:
         return self._stop.is_set()
 
     def run(self) -> None:
-        """Runs until a signal comes. Raises what ended the work early, if anything did."""
+        """Runs until a signal comes. Raises what ended the work early, if anything did.
+
+        Threads may be left that wait for a server: only the end of the process ends them.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         scheduler = _scheduler()
@@ -49,8 +61,12 @@ class Daemon:
         scheduler.add_job(self._beat, "interval", seconds=TICK_SECONDS, id="tick")
         scheduler.start()
         self._beat()
-        systemd.notify(READY="1", STATUS="Running")
-        self._stop.wait()
+        if not self._stop.is_set():
+            systemd.notify(READY="1", STATUS="Running")
+        while not self._stop.wait(TICK_SECONDS):
+            if monotonic() - self._last_beat > _MISSED_TICKS * TICK_SECONDS:
+                # The wall clock was set back, and the scheduler waits for it to come round again.
+                scheduler.reschedule_job("tick", trigger="interval", seconds=TICK_SECONDS)
         systemd.notify(STOPPING="1", STATUS="Finishing what runs")
         scheduler.shutdown(wait=False)
         self._finish()
@@ -60,39 +76,57 @@ class Daemon:
     def _beat(self) -> None:
         if self._stop.is_set():
             return
+        self._last_beat = monotonic()
         try:
+            self._reap()
             status = self._tick(self._submit)
         except Exception as error:  # noqa: BLE001  # whatever it is, it ends the daemon, with a sentence
-            self._failed = error
-            self._stop.set()
+            if not self._stop.is_set():  # else there is just no pool any more
+                self._failed = error
+                self._stop.set()
             return
         systemd.notify(STATUS=status, WATCHDOG="1")
 
+    def _reap(self) -> None:
+        """Raises what finished work raised: that is no trouble of one account, which is noted."""
+        with self._guard:
+            for name, future in list(self._running.items()):
+                if future.done():
+                    del self._running[name]
+                    future.result()
+
     def _submit(self, name: str, work: Callable[[], None]) -> None:
-        before = self._running.get(name)
-        if before is not None and not before.done():
-            return
-        if before is not None and (error := before.exception()) is not None:
-            self._failed = error
-            self._stop.set()
-            return
-        self._running[name] = self._pool.submit(work)
+        with self._guard:
+            if name not in self._running:
+                self._start(name, work)
+
+    def hurry(self, name: str, work: Callable[[], None]) -> None:
+        """As `submit`, from any thread, and once more after work of that name that runs already."""
+        with self._guard:
+            running = self._running.get(name)
+            if running is not None and not running.done():
+                self._again[name] = work
+            elif not self._stop.is_set() and (running is None or running.exception() is None):
+                self._start(name, work)
+
+    def _start(self, name: str, work: Callable[[], None]) -> None:
+        pool = self._sending if name == DISPATCH else self._pool
+        future = self._running[name] = pool.submit(work)
+        future.add_done_callback(lambda _: self._once_more(name))
+
+    def _once_more(self, name: str) -> None:
+        with self._guard:
+            work = self._again.pop(name, None)
+            if work is not None:
+                self.hurry(name, work)
 
     def _finish(self) -> None:
         """Waits for running work, but not for a server that hangs: what it holds is harmless."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        done = threading.Event()
-        waiter = threading.Thread(target=self._await_all, args=(done,), daemon=True)
-        waiter.start()
-        if not done.wait(_STOP_SECONDS):
+        for pool in (self._pool, self._sending):
+            pool.shutdown(wait=False, cancel_futures=True)
+        started = [future for future in self._running.values() if not future.cancelled()]
+        if wait(started, _STOP_SECONDS).not_done:
             logger().warning("stop", reason="work did not end in time; it is left, nothing is lost")
-            os._exit(0)
-
-    def _await_all(self, done: threading.Event) -> None:
-        for future in list(self._running.values()):
-            if not future.cancelled():
-                future.exception()
-        done.set()
 
 
 Submit = Callable[[str, Callable[[], None]], None]

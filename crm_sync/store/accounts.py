@@ -1,13 +1,16 @@
 """Accounts and their streams: cursors by compare-and-set, and health that tells the truth."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Select, func, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from crm_sync.core.errors import CursorMoved
 from crm_sync.store.engine import read_time, text_time
 from crm_sync.store.tables import account, interaction, stream, witness
+
+LONGEST_WAIT = timedelta(days=1)
+"""No account is left alone for longer, whatever its server asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ def declare(tx: Connection, name: str, kind: str, connector: str, rep: str | Non
     elif (found.kind, found.connector, found.rep) != (kind, connector, rep):
         changed = account.update().where(account.c.id == found.id)
         tx.execute(changed.values(kind=kind, connector=connector, rep=rep))
+        found = replace(found, kind=kind, connector=connector, rep=rep)
     return found
 
 
@@ -56,7 +60,12 @@ def all_accounts(tx: Connection) -> list[Account]:
 
 def due(tx: Connection, now: datetime) -> set[int]:
     """Ids of the accounts whose next pull has come."""
-    when = or_(account.c.next_pull.is_(None), account.c.next_pull <= text_time(now))
+    # A time further off than any wait of ours was written by a clock that was wrong.
+    when = or_(
+        account.c.next_pull.is_(None),
+        account.c.next_pull <= text_time(now),
+        account.c.next_pull > text_time(now + LONGEST_WAIT),
+    )
     return set(tx.execute(select(account.c.id).where(when)).scalars())
 
 
@@ -155,28 +164,20 @@ def counts(tx: Connection) -> dict[int, tuple[int, int]]:
     return total
 
 
-def has_over(tx: Connection, account_id: int, now: datetime) -> bool:
-    """Whether a planned meeting of the account is over."""
-    return tx.execute(_over(account_id, now).limit(1)).first() is not None
-
-
-def mark_held(tx: Connection, account_id: int, now: datetime) -> list[int]:
-    """Planned meetings of the account that are over become held; their ids."""
-    ids = [row[0] for row in tx.execute(_over(account_id, now))]
+def mark_held(tx: Connection, now: datetime) -> list[int]:
+    """Planned meetings that are over become held, whoever's account still shows them; their ids."""
+    over = select(interaction.c.id).where(
+        interaction.c.status == "planned", interaction.c.ends_at <= text_time(now)
+    )
+    ids = [row[0] for row in tx.execute(over)]
     if ids:
         tx.execute(update(interaction).where(interaction.c.id.in_(ids)).values(status="held"))
     return ids
 
 
-def _over(account_id: int, now: datetime) -> Select[int]:
-    return (
-        select(interaction.c.id)
-        .join(witness, witness.c.interaction_id == interaction.c.id)
-        .join(stream, stream.c.id == witness.c.stream_id)
-        .where(stream.c.account_id == account_id)
-        .where(interaction.c.status == "planned", interaction.c.ends_at <= text_time(now))
-        .distinct()
-    )
+def forgive(tx: Connection) -> None:
+    """Accounts in trouble are tried at once: somebody may have mended what was wrong."""
+    tx.execute(update(account).where(account.c.state != "ok").values(next_pull=None))
 
 
 def _account(row: dict[str, object]) -> Account:

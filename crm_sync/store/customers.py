@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -37,6 +38,9 @@ class Intake:
     claimed: dict[int, tuple[int, str]] = field(default_factory=dict)
 
 
+_LONGEST_ID = 18
+
+
 def name_key(name: str) -> str:
     """The form in which names are compared: NFKC, case folded, single blanks."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
@@ -55,7 +59,9 @@ def take_in(tx: Connection, row: CustomerRow, intake: Intake) -> None:
     else:
         changed = _update(tx, contact, contact_id, values)
     changed |= _add_addresses(tx, contact_id, row.emails or ())
-    changed |= _employ(tx, contact_id, customer_id, intake.today)
+    # A second row of the same file is a second employer, not a new one.
+    also = contact_id in intake.claimed
+    changed |= _employ(tx, contact_id, customer_id, intake.today, also=also)
     intake.claimed.setdefault(contact_id, (row.line, name_key(row.name or "")))
     if is_new:
         intake.created += 1
@@ -221,7 +227,7 @@ def _add_addresses(tx: Connection, contact_id: int, emails: tuple[str, ...]) -> 
     return changed
 
 
-def _employ(tx: Connection, contact_id: int, customer_id: int, today: date) -> bool:
+def _employ(tx: Connection, contact_id: int, customer_id: int, today: date, *, also: bool) -> bool:
     mine = employment.c.contact_id == contact_id
     current = set(
         tx.execute(
@@ -230,7 +236,7 @@ def _employ(tx: Connection, contact_id: int, customer_id: int, today: date) -> b
     )
     if customer_id in current:
         return False
-    if current:
+    if current and not also:
         tx.execute(
             update(employment)
             .where(mine, employment.c.until.is_(None))
@@ -238,7 +244,7 @@ def _employ(tx: Connection, contact_id: int, customer_id: int, today: date) -> b
         )
     again = update(employment).where(mine, employment.c.customer_id == customer_id)
     if tx.execute(again.values(until=None)).rowcount == 0:
-        since = today.isoformat() if current else None
+        since = today.isoformat() if current and not also else None
         tx.execute(
             employment.insert().values(contact_id=contact_id, customer_id=customer_id, since=since)
         )
@@ -274,10 +280,11 @@ def _meant(text: str) -> Any:
         contact, contact.c.id == employment.c.contact_id
     )
     if text.isdecimal():
-        return customer.c.id == int(text)
+        return customer.c.id == (int(text) if len(text) < _LONGEST_ID else -1)
     if address is not None:
         owner = select(contact_address.c.contact_id).where(contact_address.c.address == address)
-        return customer.c.id.in_(through.where(contact.c.id.in_(owner)))
+        now = through.where(employment.c.until.is_(None), contact.c.id.in_(owner))
+        return customer.c.id.in_(now)
     key = name_key(text)
     return or_(
         customer.c.name_key == key, customer.c.id.in_(through.where(contact.c.name_key == key))
@@ -307,8 +314,18 @@ def listing(tx: Connection, query: str | None) -> list[dict[str, Any]]:
     ]
     if query:
         key = name_key(query)
-        found = [entry for entry in found if key in name_key(json.dumps(entry, ensure_ascii=False))]
+        found = [entry for entry in found if key in name_key(" ".join(_words(entry)))]
     return found
+
+
+def _words(entry: dict[str, Any]) -> Iterator[str]:
+    """What a query is looked for in: names, addresses, domains, the owner."""
+    yield entry["name"]
+    yield entry["owner"] or ""
+    yield from entry["domains"]
+    for person in entry["contacts"]:
+        yield person["name"]
+        yield from person["emails"]
 
 
 def _contacts(tx: Connection) -> dict[int, list[dict[str, Any]]]:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from crm_sync.core.addresses import domain_of
 from crm_sync.core.domains import is_disposable, is_freemail, is_public_suffix
@@ -18,6 +18,7 @@ from crm_sync.store.tables import (
     interaction_customer,
     interaction_trace,
     recall,
+    reminder,
     sighting,
     sighting_trace,
 )
@@ -39,15 +40,18 @@ class DirectoryCache:
     def load(self, tx: Connection) -> Directory:
         """The directory as this transaction sees it."""
         version = int(memo(tx, "directory version") or 0)
-        if self._directory is None or self._directory.version != version:
-            self._directory = Directory(version, *load(tx, self._mode, self._own))
-        return self._directory
+        directory = self._directory
+        if directory is None or directory.version != version:
+            # Other threads may load an older or newer one meanwhile; each returns its own.
+            directory = Directory(version, *load(tx, self._mode, self._own))
+            self._directory = directory
+        return directory
 
 
 def load(
     tx: Connection, mode: str, own: frozenset[str]
 ) -> tuple[dict[str, KnownContact], dict[str, int]]:
-    """Addresses and domains of all customers, by the rules of CONTRACT §3."""
+    """Addresses and domains of all customers, listed, inferred or neither as the mode says."""
     employers: dict[int, list[int]] = defaultdict(list)
     current = select(employment.c.contact_id, employment.c.customer_id)
     for contact_id, customer_id in tx.execute(
@@ -109,11 +113,21 @@ def recall_past(
         part = hashes[i : i + _BATCH]
         found.update(_sightings(tx, part))
         _join_logged(tx, part, by_hash)
+    _recognise(tx, addresses)
     known_already = set(tx.execute(select(recall.c.sighting_id)).scalars())
-    new = [{"sighting_id": number} for number in sorted(found - known_already)]
+    new = [{"sighting_id": number, "tries": 0} for number in sorted(found - known_already)]
     if new:
         tx.execute(recall.insert(), new)
     return len(new)
+
+
+def _recognise(tx: Connection, addresses: dict[str, KnownContact]) -> None:
+    """Whoever was known by her domain alone is a contact from now on, in the past too."""
+    for address, known in addresses.items():
+        before, now = f"address:{address}", f"contact:{known.contact}"
+        for table in (interaction_contact, reminder):
+            taken = table.c.who == before
+            tx.execute(update(table).where(taken).values(who=now, contact_id=known.contact))
 
 
 def _sightings(tx: Connection, hashes: list[bytes]) -> Iterable[int]:

@@ -10,7 +10,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, select
@@ -34,6 +36,10 @@ _PRAGMAS = (
 
 # Bytes of the lock file, one a purpose; accounts come after them by their id.
 _DAEMON, _DISPATCH, _MIGRATION, _ACCOUNTS = 0, 1, 2, 100
+# Tokens may belong to a sender, which has no id: its name picks one of 2^32 bytes far above.
+_TOKENS, _TOKEN_BYTES = 2**40, 2**32
+_TRY_AGAIN = 0.05
+_BATCH = 500
 
 
 class Store:
@@ -46,11 +52,18 @@ class Store:
         self._locks = _Locks(path.with_name(path.name + ".lock"))
         # SQLite lets one writer in; threads queue here in turn instead of polling its file lock.
         self._writer = threading.Lock()
+        self._never = threading.Event()
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A write transaction: committed at the end, rolled back by any exception."""
+    def write(self, *, durable: bool = False) -> Iterator[Connection]:
+        """A write transaction: committed at the end, rolled back by any exception.
+
+        A `durable` one is on the disk when it ends and outlives a power cut; others may be undone
+        by one, as if they had not been begun.
+        """
         with self._writer, self._guarded(), self._engine.connect() as connection:
+            if durable:
+                connection.exec_driver_sql("PRAGMA synchronous=FULL")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -58,6 +71,9 @@ class Store:
                 connection.rollback()
                 raise
             connection.commit()
+            if durable:
+                # After an error it stays so for this connection, which only costs time.
+                connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -96,10 +112,28 @@ class Store:
         """Gives the account back."""
         self._locks.release(_ACCOUNTS + account_id)
 
+    def lock_token(self, account: str, seconds: float) -> bool:
+        """Takes the tokens of an account, against threads and processes; False after `seconds`."""
+        byte, until = _token_byte(account), monotonic() + seconds
+        while not self._locks.take(byte):
+            if monotonic() > until:
+                return False
+            self._never.wait(_TRY_AGAIN)
+        return True
+
+    def unlock_token(self, account: str) -> None:
+        """Gives the tokens back."""
+        self._locks.release(_token_byte(account))
+
     def close(self) -> None:
         """Closes all connections; locks go with the process or here."""
         self._engine.dispose()
         self._locks.close()
+
+
+def _token_byte(account: str) -> int:
+    digest = blake2b(account.encode(), digest_size=8).digest()
+    return _TOKENS + int.from_bytes(digest, "big") % _TOKEN_BYTES
 
 
 def open_store(url: str, keys: Keys) -> Store:
@@ -248,10 +282,23 @@ def set_memo(tx: Connection, name: str, value: str) -> None:
 
 def next_ids(tx: Connection, table: Table, count: int) -> int:
     """The first of `count` ids set aside; ids are never used again, even after an erasure."""
-    name = f"ids of {table.name}"
-    last = int(memo(tx, name) or 0)
-    set_memo(tx, name, str(last + count))
-    return last + 1
+    row = tx.exec_driver_sql(
+        "INSERT INTO memo (name, value) VALUES (?, ?) ON CONFLICT (name) "
+        "DO UPDATE SET value = CAST(value AS INTEGER) + excluded.value RETURNING value",
+        (f"ids of {table.name}", str(count)),
+    ).one()
+    return int(row[0]) - count + 1
+
+
+def rows_in(tx: Connection, query: str, values: Sequence[object], *before: object) -> Iterator[Any]:
+    """Rows of a query of ours that ends in IN, asked in batches, around the cost of building it.
+
+    `before` are the values of its earlier marks.
+    """
+    for at in range(0, len(values), _BATCH):
+        part = values[at : at + _BATCH]
+        marks = ", ".join("?" * len(part))
+        yield from tx.exec_driver_sql(f"{query} ({marks})", (*before, *part))
 
 
 def insert_many(tx: Connection, table: Table, columns: Sequence[str], rows: list[Any]) -> None:

@@ -52,6 +52,12 @@ def with_birthday(tx: Connection) -> list[Candidate]:
     return list(once.values())
 
 
+def basis_of(tx: Connection, contact_id: int | None) -> str:
+    """On what ground a contact may be greeted, "" when that is not known."""
+    mine = select(contact.c.greeting_basis).where(contact.c.id == contact_id)
+    return tx.execute(mine).scalar_one_or_none() or ""
+
+
 def last_rep(tx: Connection, customer_id: int) -> str | None:
     """The rep who had to do with a customer last."""
     return tx.execute(

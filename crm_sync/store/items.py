@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
 
-from crm_sync.store.engine import insert_many, next_ids, read_time
+from crm_sync.store.engine import insert_many, next_ids, read_time, rows_in
 from crm_sync.store.tables import (
     interaction,
     interaction_contact,
@@ -27,6 +27,7 @@ from crm_sync.store.tables import (
 )
 
 _BATCH = 500
+_RECALL_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Twin:
 INTERACTION_COLUMNS = (
     "id", "natural_key", "name_hash", "author_hash", "kind", "direction", "occurred_at",
     "arrived_at", "ends_at", "all_day", "subject", "message_id", "uid", "recurrence_id",
-    "thread_id", "status", "attachments", "fresh", "planned_at",
+    "thread_id", "status", "attachments", "fresh", "planned_at", "sequence",
 )  # fmt: skip
 SIGHTING_COLUMNS = (
     "id", "natural_key", "name_hash", "author_hash", "kind", "direction", "occurred_at",
@@ -69,16 +70,11 @@ _WITNESS_COLUMNS = (
 
 def witnesses(tx: Connection, stream_id: int, hashes: Sequence[bytes]) -> list[Witness]:
     """What the diary has under these keys of a stream."""
-    found: list[Witness] = []
-    for part in _batches(hashes):
-        rows = tx.execute(
-            select(witness).where(witness.c.stream_id == stream_id, witness.c.key_hash.in_(part))
-        )
-        found.extend(
-            Witness(r.key_hash, r.slot, r.interaction_id, r.sighting_id, r.version, r.sealed)
-            for r in rows
-        )
-    return found
+    query = (
+        "SELECT key_hash, slot, interaction_id, sighting_id, version, sealed FROM witness "
+        "WHERE stream_id = ? AND key_hash IN"
+    )
+    return [Witness(*row) for row in rows_in(tx, query, hashes, stream_id)]
 
 
 def witnessed_keys(tx: Connection, stream_id: int) -> list[tuple[bytes, str]]:
@@ -122,19 +118,13 @@ def drop_witnesses(tx: Connection, stream_id: int, hashes: Sequence[bytes] | Non
 def twins(tx: Connection, names: Sequence[bytes]) -> list[Twin]:
     """Items whose name hash (Message-ID, fingerprint, UID) is among `names`."""
     found: list[Twin] = []
-    for part in _batches(names):
-        logged = select(
-            interaction.c.id, interaction.c.name_hash, interaction.c.author_hash,
-            interaction.c.occurred_at,
-        ).where(interaction.c.name_hash.in_(part))  # fmt: skip
-        found.extend(
-            Twin("interaction", r[0], r[1], r[2], _at(r[3]), "logged") for r in tx.execute(logged)
+    for table, outcome in (("interaction", "'logged'"), ("sighting", "outcome")):
+        query = (
+            f"SELECT id, name_hash, author_hash, occurred_at, {outcome} "  # noqa: S608  # our own words
+            f"FROM {table} WHERE name_hash IN"
         )
-        seen = select(
-            sighting.c.id, sighting.c.name_hash, sighting.c.author_hash,
-            sighting.c.occurred_at, sighting.c.outcome,
-        ).where(sighting.c.name_hash.in_(part))  # fmt: skip
-        found.extend(Twin("sighting", r[0], r[1], r[2], _at(r[3]), r[4]) for r in tx.execute(seen))
+        for number, name, author, at, told in rows_in(tx, query, names):
+            found.append(Twin(table, number, name, author, _at(at), told))
     return found
 
 
@@ -187,10 +177,10 @@ def add_people(
     insert_many(tx, interaction_rep, ("interaction_id", "rep", "position"), reps)
 
 
-def clear_people(tx: Connection, interaction_id: int) -> None:
-    """Takes everybody off an interaction, before it is joined anew."""
-    for table in (interaction_customer, interaction_contact, interaction_rep, interaction_trace):
-        tx.execute(delete(table).where(table.c.interaction_id == interaction_id))
+def take_off(tx: Connection, interaction_id: int, rep: str) -> None:
+    """Takes a rep who declined off a meeting."""
+    same = (interaction_rep.c.interaction_id == interaction_id) & (interaction_rep.c.rep == rep)
+    tx.execute(delete(interaction_rep).where(same))
 
 
 def add_rep(tx: Connection, interaction_id: int, reps: Sequence[str]) -> None:
@@ -225,6 +215,42 @@ def replace_sighting(tx: Connection, sighting_id: int, interaction_id: int) -> N
         .values(interaction_id=interaction_id, sighting_id=None)
     )
     tx.execute(delete(sighting).where(sighting.c.id == sighting_id))
+
+
+def freshen(tx: Connection, interaction_id: int) -> bool:
+    """Notes that a reminder may follow on a message after all; whether that is news."""
+    stale = (interaction.c.id == interaction_id) & ~interaction.c.fresh
+    return tx.execute(update(interaction).where(stale).values(fresh=True)).rowcount == 1
+
+
+def drop_unwitnessed_sighting(tx: Connection, sighting_id: int) -> None:
+    """A sighting that nothing shows any more is forgotten."""
+    seen = select(witness.c.key_hash).where(witness.c.sighting_id == sighting_id)
+    if tx.execute(seen.limit(1)).first() is None:
+        tx.execute(delete(sighting).where(sighting.c.id == sighting_id))
+
+
+def raise_sighting(tx: Connection, sighting_id: int, outcome: str, reason: str) -> bool:
+    """What was ignored may concern somebody after all; whether that is news."""
+    lower = (sighting.c.id == sighting_id) & (sighting.c.outcome == "ignored")
+    raised = update(sighting).where(lower).values(outcome=outcome, reason=reason)
+    return outcome == "unmatched" and tx.execute(raised).rowcount == 1
+
+
+def known_traces(tx: Connection, sighting_id: int) -> set[bytes]:
+    """The hashes kept of a sighting."""
+    mine = select(sighting_trace.c.hash).where(sighting_trace.c.sighting_id == sighting_id)
+    return set(tx.execute(mine).scalars())
+
+
+def contacts_of(tx: Connection, interaction_id: int) -> tuple[set[int], set[tuple[str, str]]]:
+    """Customers of an interaction, and (who, address) of its contacts."""
+    mine = interaction_customer.c.interaction_id == interaction_id
+    customers = set(tx.execute(select(interaction_customer.c.customer_id).where(mine)).scalars())
+    theirs = select(interaction_contact.c.who, interaction_contact.c.address).where(
+        interaction_contact.c.interaction_id == interaction_id
+    )
+    return customers, {(row.who, row.address) for row in tx.execute(theirs)}
 
 
 def demote(tx: Connection, interaction_id: int, reason: str) -> int:
@@ -286,20 +312,30 @@ def interaction_rows(tx: Connection, ids: Sequence[int]) -> dict[int, dict[str, 
     return found
 
 
-def recalled(tx: Connection, account_id: int, limit: int) -> list[tuple[int, str, bytes]]:
-    """Sightings that an import matched: (sighting, stream key, sealed key) in this account."""
+def recalled(tx: Connection, account_id: int) -> list[tuple[int, str, bytes]]:
+    """Sightings that an import matched: (sighting, stream key, sealed key), all places of them."""
     rows = tx.execute(
         select(recall.c.sighting_id, stream.c.key, witness.c.sealed)
         .join(witness, witness.c.sighting_id == recall.c.sighting_id)
         .join(stream, stream.c.id == witness.c.stream_id)
         .where(stream.c.account_id == account_id)
-        .order_by(recall.c.sighting_id.desc())
-        .limit(limit)
+        .order_by(recall.c.sighting_id.desc(), stream.c.key)
     )
-    once: dict[int, tuple[int, str, bytes]] = {}
-    for sighting_id, key, sealed in rows:
-        once.setdefault(sighting_id, (sighting_id, key, sealed))
-    return list(once.values())
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def recall_later(tx: Connection, sighting_id: int) -> None:
+    """One more try in vain; after five of them there is no other."""
+    mine = recall.c.sighting_id == sighting_id
+    tx.execute(update(recall).where(mine).values(tries=recall.c.tries + 1))
+    tx.execute(delete(recall).where(mine, recall.c.tries >= _RECALL_TRIES))
+
+
+def drop_recall_if_unseen(tx: Connection, sighting_id: int) -> None:
+    """What no mailbox holds any more can't be fetched."""
+    seen = select(witness.c.key_hash).where(witness.c.sighting_id == sighting_id)
+    if tx.execute(seen.limit(1)).first() is None:
+        drop_recall(tx, [sighting_id])
 
 
 def drop_recall(tx: Connection, sightings: Sequence[int]) -> None:
@@ -310,11 +346,8 @@ def drop_recall(tx: Connection, sightings: Sequence[int]) -> None:
 
 def threads_of(tx: Connection, hashes: Sequence[bytes]) -> dict[bytes, int]:
     """The threads that these Message-ID hashes belong to."""
-    found: dict[bytes, int] = {}
-    for part in _batches(hashes):
-        rows = tx.execute(select(thread_reference).where(thread_reference.c.hash.in_(part)))
-        found.update({row.hash: row.thread_id for row in rows})
-    return found
+    query = "SELECT hash, thread_id FROM thread_reference WHERE hash IN"
+    return {row[0]: row[1] for row in rows_in(tx, query, hashes)}
 
 
 def join_threads(tx: Connection, *, new: list[tuple[bytes, int]], merged: dict[int, int]) -> None:

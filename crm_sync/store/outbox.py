@@ -1,6 +1,5 @@
 """The outbox: one row for each mail of ours, and the states it goes through (law 6)."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -105,10 +104,11 @@ def ready(tx: Connection, now: datetime) -> list[int]:
 
 
 def claim(tx: Connection, row_id: int, now: datetime) -> Row | None:
-    """Takes a queued mail for sending; None when it is not queued any more."""
+    """Takes a queued mail for sending; None when it is not queued any more, or too late."""
     claimed = tx.execute(
         update(outbox)
         .where(outbox.c.id == row_id, outbox.c.state == "queued")
+        .where(or_(outbox.c.expires_at.is_(None), outbox.c.expires_at > text_time(now)))
         .values(claimed_at=text_time(now), tries=outbox.c.tries + 1)
     )
     return get(tx, row_id) if claimed.rowcount == 1 else None
@@ -133,15 +133,6 @@ def expire(tx: Connection, now: datetime) -> int:
         .values(state="skipped", error="its time had passed")
     )
     return int(late.rowcount)
-
-
-def hold_back(tx: Connection, kinds: Collection[str]) -> None:
-    """What has not left and must not any more is skipped."""
-    tx.execute(
-        update(outbox)
-        .where(outbox.c.state.in_(("queued", "waiting_approval")), outbox.c.kind.in_(list(kinds)))
-        .values(state="skipped", error='[sending] customers = "off"')
-    )
 
 
 def doubt_all_sending(tx: Connection, now: datetime) -> int:
@@ -193,6 +184,7 @@ def listing(tx: Connection) -> list[dict[str, Any]]:
             "state": row["state"],
             "message_id": row["message_id"],
             "error": row["error"],
+            "expires_at": row["expires_at"],
         }
         for row in rows
     ]

@@ -1,6 +1,6 @@
 """Reminders: the facts they follow from, and their states."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -77,7 +77,8 @@ def _events(row: Any) -> list[Event]:
     if row.kind == "email" and row.direction == "outbound":
         return [Event("answered", at, row.thread_id, row.id, to_contact=row.role is not None)]
     if row.kind == "email" and row.role in ("from", "reply_to"):
-        return [Event("wrote", at, row.thread_id, row.id, fresh=row.fresh)]
+        # Her clock may be wrong; what counts is when her mail lay in our mailbox.
+        return [Event("wrote", read_time(row.arrived_at) or at, row.thread_id, row.id, row.fresh)]
     if row.role is None:
         return []
     if row.kind == "call":
@@ -180,8 +181,12 @@ def cause_facts(tx: Connection, cause: int) -> tuple[datetime, str, list[str]]:
 def open_ones(tx: Connection, *, rep: str | None = None) -> list[Open]:
     """Open reminders, oldest first."""
     query = _open() if rep is None else _open().where(reminder.c.rep == rep)
-    rows = tx.execute(query)
-    return [_read(row) for row in rows]
+    return [_read(row) for row in _once(tx.execute(query))]
+
+
+def _once(rows: Iterable[Any]) -> list[Any]:
+    """Each reminder once: its writer may stand in From and Reply-To with two addresses."""
+    return list({row.id: row for row in rows}.values())
 
 
 def _open() -> Any:
@@ -199,7 +204,8 @@ def _open() -> Any:
         .outerjoin(
             interaction_contact,
             (interaction_contact.c.interaction_id == reminder.c.cause_id)
-            & (interaction_contact.c.who == reminder.c.who),
+            & (interaction_contact.c.who == reminder.c.who)
+            & interaction_contact.c.role.in_(("from", "reply_to")),
         )
         .where(reminder.c.state == "open")
         .order_by(reminder.c.since, reminder.c.id)
@@ -219,7 +225,7 @@ def _read(row: Any) -> Open:
 def listing(tx: Connection) -> list[dict[str, Any]]:
     """Open reminders in the contract's shape."""
     found: list[dict[str, Any]] = []
-    for row in tx.execute(_open()):
+    for row in _once(tx.execute(_open())):
         sent = select(outbox.c.message_id).where(
             outbox.c.kind == "digest", outbox.c.rep == row.rep, outbox.c.state == "sent",
             outbox.c.due_at >= (row.snoozed_until or row.due_at),
@@ -240,6 +246,11 @@ def listing(tx: Connection) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def hand_over(tx: Connection, reminder_id: int, rep: str) -> None:
+    """Another rep answers for it now."""
+    tx.execute(update(reminder).where(reminder.c.id == reminder_id).values(rep=rep))
 
 
 def mark_done(tx: Connection, reminder_id: int) -> None:

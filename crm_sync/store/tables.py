@@ -157,16 +157,20 @@ interaction = Table(
     Column("thread_id", Integer, index=True),
     Column("status", Text),
     Column("attachments", Text, nullable=False, default="[]"),
-    # Whether a reminder may follow: newer than its account's first complete sync (CONTRACT §3).
+    # Whether a reminder may follow: newer than its account's first complete sync.
     Column("fresh", Boolean, nullable=False, default=False),
+    # A meeting's SEQUENCE (RFC 5545 section 3.8.7.4): older copies change nothing.
+    Column("sequence", Integer, nullable=False, default=0),
     # When a meeting was newly planned; null for those that the first sync brought.
     Column("planned_at", _Time),
 )
+# In tables without a rowid the columns of the key come first and in its order: SQLite 3.40, which
+# Debian 12 ships, takes others for damaged when it checks them.
 interaction_customer = Table(
     "interaction_customer",
     metadata,
-    _of("interaction_id", "interaction"),
     _of("customer_id", "customer"),
+    _of("interaction_id", "interaction"),
     PrimaryKeyConstraint("customer_id", "interaction_id"),
     Index("ix_interaction_customer_interaction_id", "interaction_id"),
     sqlite_with_rowid=False,
@@ -174,13 +178,13 @@ interaction_customer = Table(
 interaction_contact = Table(
     "interaction_contact",
     metadata,
+    # "contact:ID" or "address:CANONICAL": whom reminders are about.
+    Column("who", Text, nullable=False),
     _of("interaction_id", "interaction"),
     Column("address", Text, nullable=False),
     _of("contact_id", "contact", nullable=True),
     Column("customer_id", Integer),
     Column("role", Text, nullable=False),
-    # "contact:ID" or "address:CANONICAL": whom reminders are about.
-    Column("who", Text, nullable=False),
     PrimaryKeyConstraint("who", "interaction_id", "address"),
     Index("ix_interaction_contact_interaction_id", "interaction_id"),
     sqlite_with_rowid=False,
@@ -239,7 +243,12 @@ sighting_trace = Table(
     sqlite_with_rowid=False,
 )
 # Sightings that an import matched: the next pull of an account that holds them fetches them.
-recall = Table("recall", metadata, _of("sighting_id", "sighting", primary=True))
+recall = Table(
+    "recall",
+    metadata,
+    _of("sighting_id", "sighting", primary=True),
+    Column("tries", Integer, nullable=False, default=0),
+)
 
 # Where an item was seen. `slot` is empty for mail and single events, "-" for an event with nothing
 # in the window. `sealed` is the encrypted key.

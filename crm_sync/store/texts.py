@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, select, update
 from crm_sync.core.errors import UsageError
 from crm_sync.core.records import Attachment
 from crm_sync.store.engine import insert_many, text_time
-from crm_sync.store.tables import body, interaction, quarantine, stream, wanted
+from crm_sync.store.tables import body, quarantine, stream, wanted, witness
 
 TRIES = 5
 
@@ -46,13 +46,32 @@ def store_texts(tx: Connection, texts: Sequence[tuple[int, str, tuple[Attachment
     marks = ", ".join("?" * len(ids))
     tx.exec_driver_sql(f"DELETE FROM body WHERE interaction_id IN ({marks})", tuple(ids))  # noqa: S608  # marks only
     insert_many(tx, body, ("interaction_id", "text"), [(n, text) for n, text, _ in texts if text])
-    for number, _, attachments in texts:
-        if attachments:
-            names = json.dumps([a.name for a in attachments], ensure_ascii=False)
-            tx.execute(
-                update(interaction).where(interaction.c.id == number).values(attachments=names)
-            )
+    named = [
+        (json.dumps([a.name for a in attachments], ensure_ascii=False), number)
+        for number, _, attachments in texts
+        if attachments
+    ]
+    if named:
+        tx.exec_driver_sql("UPDATE interaction SET attachments = ? WHERE id = ?", named)
     tx.exec_driver_sql(f"DELETE FROM wanted WHERE interaction_id IN ({marks})", tuple(ids))  # noqa: S608  # marks only
+
+
+def look_elsewhere(tx: Connection, interaction_id: int) -> bool:
+    """A text that is gone from its place is wanted from another where it was seen, if any."""
+    mine = wanted.c.interaction_id == interaction_id
+    gone = tx.execute(select(wanted.c.stream_id, wanted.c.sealed).where(mine)).one()
+    places = select(witness.c.stream_id, witness.c.sealed).where(
+        witness.c.interaction_id == interaction_id
+    )
+    other = next((place for place in tx.execute(places) if tuple(place) != tuple(gone)), None)
+    if other is None:
+        return False
+    tx.execute(
+        update(wanted)
+        .where(wanted.c.interaction_id == interaction_id, wanted.c.tries < TRIES)
+        .values(stream_id=other.stream_id, sealed=other.sealed, hint="", tries=wanted.c.tries + 1)
+    )
+    return True
 
 
 def postpone(tx: Connection, interaction_id: int) -> None:

@@ -16,6 +16,7 @@ from crm_sync.demo.people import REPS, TEAM_ADDRESS
 from crm_sync.demo.team import DemoTeam, build
 from tests.servers.radicale import Radicale
 from tests.servers.smtp import SmtpServer
+from tests.system.installed import InstalledWheel, build_wheel
 
 COMMAND = [sys.executable, "-m", "crm_sync"]
 
@@ -41,6 +42,8 @@ class Installation:
 
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
+    """What starts the command, where it is not started directly."""
 
     def run(self, *words: str, timeout: float = 100) -> Result:
         process = self.start(*words)
@@ -56,7 +59,7 @@ class Installation:
     def start(self, *words: str) -> subprocess.Popen:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("CRM_SYNC")}
         return subprocess.Popen(
-            [*COMMAND, *words],
+            [*self.prefix, *COMMAND, *words],
             cwd=self.folder,
             env={**clean, **self.environ},
             stdin=subprocess.DEVNULL,
@@ -83,6 +86,25 @@ class Installation:
 @pytest.fixture
 def installation(tmp_path):
     return Installation(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory, wheel) -> Path:
+    """The root folder of a machine on which the wheel is installed in /opt/crm-sync."""
+    root = tmp_path_factory.mktemp("machine")
+    (root / "opt").mkdir()
+    InstalledWheel.make(root / "opt" / "crm-sync", wheel)
+    return root
+
+
+@pytest.fixture(scope="session")
+def installed(machine, wheel) -> InstalledWheel:
+    return InstalledWheel(machine / "opt" / "crm-sync", wheel)
 
 
 @pytest.fixture(scope="session")
@@ -133,13 +155,13 @@ def toml_for(dovecot, mailboxes, calendars, smtp, **extra) -> str:
     """The configuration of the demo's team on the test's servers."""
     parts = [
         '[database]\nurl = "sqlite:///crm-sync.db"\n',
-        '[team]\nname = "Acme Furniture"\ndomains = ["acme.example"]\nlanguage = "en"\n'
+        '[team]\nname = "Acme Furniture"\ndomains = ["acme.example"]\nlanguage = "en"',
         'timezone = "Europe/Stockholm"\ncountry = "SE"\n',
     ]
-    for rep in REPS:
-        parts.append(
-            f'[[reps]]\nemail = "{rep.email}"\nname = "{rep.name}"\naliases = ["{rep.alias}"]\n'
-        )
+    parts += [
+        f'[[reps]]\nemail = "{rep.email}"\nname = "{rep.name}"\naliases = ["{rep.alias}"]\n'
+        for rep in REPS
+    ]
     for user, name in mailboxes.items():
         rep = next((r for r in REPS if r.user == user), None)
         whose = f'rep = "{rep.email}"' if rep else f'address = "{TEAM_ADDRESS}"'

@@ -137,6 +137,16 @@ def test_one_bad_account_is_red_alone_and_the_others_go_on(
     assert set(states.values()) == {"ok"}
 
 
+def test_doctor_finds_everything_well_after_a_sync(office):
+    office.ok("import", "customers.csv")
+    office.ok("sync")
+    findings = office.ok("doctor", "--json").lines()
+
+    assert {f["name"] for f in findings} >= {"clock", "database", "disk"}
+    assert all(set(f) == {"name", "ok", "problem", "advice"} for f in findings)
+    assert [f for f in findings if not f["ok"]] == []
+
+
 def test_json_has_the_contracts_shape(office):
     office.ok("import", "customers.csv")
     office.ok("sync")

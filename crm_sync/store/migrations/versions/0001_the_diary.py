@@ -94,6 +94,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=True),
         sa.Column("attachments", sa.Text(), nullable=False),
         sa.Column("fresh", sa.Boolean(), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("planned_at", sa.String(length=20), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_interaction")),
         sa.UniqueConstraint("natural_key", name=op.f("uq_interaction_natural_key")),
@@ -251,12 +252,12 @@ def upgrade() -> None:
 
     op.create_table(
         "interaction_contact",
+        sa.Column("who", sa.Text(), nullable=False),
         sa.Column("interaction_id", sa.Integer(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("contact_id", sa.Integer(), nullable=True),
         sa.Column("customer_id", sa.Integer(), nullable=True),
         sa.Column("role", sa.Text(), nullable=False),
-        sa.Column("who", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["contact_id"],
             ["contact.id"],
@@ -281,8 +282,8 @@ def upgrade() -> None:
 
     op.create_table(
         "interaction_customer",
-        sa.Column("interaction_id", sa.Integer(), nullable=False),
         sa.Column("customer_id", sa.Integer(), nullable=False),
+        sa.Column("interaction_id", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["customer_id"],
             ["customer.id"],
@@ -340,6 +341,7 @@ def upgrade() -> None:
     op.create_table(
         "recall",
         sa.Column("sighting_id", sa.Integer(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["sighting_id"], ["sighting.id"], name=op.f("fk_recall_sighting_id"), ondelete="CASCADE"
         ),

@@ -1,0 +1,41 @@
+"""What an admin may write for a mailbox with `connector = "maildir"` or `"mbox"`."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from crm_sync.core.durations import parse_duration
+
+ALL: Final = "all"
+
+
+class FileOptions(BaseModel):
+    r"""The keys of an archive that are the connector's own.
+
+    `path` is a maildir or an mbox file, or a folder with many of them below it. `since` is a length
+    of time or "all". `folders` are special-use names ("\\Sent", RFC 6154) or plain names; none
+    means all but junk, trash and drafts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path
+    since: str = ALL
+    folders: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
+    page_size: int = Field(default=500, ge=1, le=500)
+
+    @field_validator("since")
+    @classmethod
+    def _is_a_length_of_time(cls, value: str) -> str:
+        if value.strip().lower() == ALL:
+            return ALL
+        if parse_duration(value).delta is None:
+            raise ValueError('business days do not fit here; write it like 90d, or "all"')
+        return value
+
+    @property
+    def reach(self) -> timedelta | None:
+        """How far back the first pull goes; None for everything."""
+        return None if self.since == ALL else parse_duration(self.since).delta

@@ -1,0 +1,120 @@
+"""Gmail: IMAP with habits of its own, signed in by OAuth 2.0.
+
+Every message is in All Mail once, whatever labels it has, so that folder alone is read; spam and
+the bin are not in it. What Gmail does to IMAP is told in its page "IMAP extensions".
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import model_validator
+
+from connectors.imap.folders import Folder
+from connectors.imap.options import ImapOptions
+from connectors.imap.source import ImapSource
+from connectors.oauth.access import TokenSource, UserTokens
+from connectors.oauth.google import ServiceAccountTokens, google
+from connectors.oauth.sign_in import sign_in
+from crm_sync.core.errors import Refused, UsageError
+from crm_sync.core.records import Finding, Stream
+from crm_sync.ports import Prompt, SourceKind, Surroundings
+
+_ALL: Final = "\\all"
+_SETTINGS: Final = "Gmail in a browser, Settings, Forwarding and POP/IMAP"
+_CAPS: Final = frozenset({1000, 2000, 5000, 10000})
+"""The "folder size limits" a user can choose."""
+
+
+class GmailOptions(ImapOptions):
+    """The keys of a mailbox with `connector = "gmail"`; those of `imap`, with Gmail's own values.
+
+    A person signs in with `client_id` and `client_secret`, or `service_account_file` (a key of a
+    service account, JSON) acts for every user of a Workspace; `username` is the address. With
+    `auth = "password"` an app password does it.
+    """
+
+    host: str = "imap.gmail.com"
+    auth: Literal["password", "xoauth2", "oauthbearer"] = "xoauth2"
+    service_account_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _reads_all_mail(self) -> Self:
+        if self.folders:
+            raise ValueError("folders: Gmail is read as a whole, from All Mail; leave it out")
+        if self.tenant or self.device_url:
+            raise ValueError("tenant and device_url have no meaning at Gmail")
+        if self.service_account_file is not None and self.client_id:
+            raise ValueError("give client_id or service_account_file, not both")
+        if self.service_account_file is not None and self.auth == "password":
+            raise ValueError('service_account_file has no meaning with auth = "password"')
+        return self
+
+    def oauth_fault(self) -> str:
+        """See `OAuthOptions.oauth_fault`: Google's addresses and scope are known."""
+        if not self.client_id and self.service_account_file is None:
+            return "client_id is missing (or service_account_file, for a whole Workspace)"
+        return ""
+
+
+class GmailSource(ImapSource):
+    """See `crm_sync.ports.Source`; one stream, All Mail, over one connection."""
+
+    def __init__(
+        self, options: GmailOptions, surroundings: Surroundings, tokens: TokenSource | None
+    ) -> None:
+        super().__init__(options, surroundings, choose=all_mail, tokens=tokens)
+        self._account = surroundings.account
+
+    def streams(self) -> Sequence[Stream]:
+        """See `crm_sync.ports.Source.streams`. Raises `Refused` when All Mail is hidden."""
+        found = super().streams()
+        if not found:
+            raise Refused(
+                "All Mail is hidden from IMAP",
+                where=self._account,
+                advice='Switch it on: Gmail in a browser, Settings, Labels, "Show in IMAP" '
+                "beside All Mail.",
+            )
+        return found
+
+    def _folders_found(self) -> Iterator[Finding]:
+        yield from super()._folders_found()
+        messages = next((f.status.messages for f in self._chosen.values() if f.status), None)
+        if messages in _CAPS:
+            yield Finding(
+                "folder size",
+                ok=True,
+                problem=f"All Mail shows exactly {messages} messages, which looks like a limit",
+                advice=f'{_SETTINGS}: "Do not limit the number of messages" lets us see them all.',
+            )
+
+
+def all_mail(folders: Sequence[Folder], _wanted: Sequence[str]) -> list[Folder]:
+    r"""The folder with the special use \All (RFC 6154); its name is in the user's language."""
+    return [folder for folder in folders if _ALL in folder.uses][:1]
+
+
+def _build(options: GmailOptions, surroundings: Surroundings) -> GmailSource:
+    return GmailSource(options, surroundings, _tokens(options, surroundings))
+
+
+def _tokens(options: GmailOptions, surroundings: Surroundings) -> TokenSource | None:
+    if options.auth == "password":
+        return None
+    provider, file = google(options, options.ca_file), options.service_account_file
+    if file is not None:
+        return ServiceAccountTokens(file, options.username, surroundings, provider)
+    return UserTokens(provider, surroundings)
+
+
+def _login(options: GmailOptions, surroundings: Surroundings, prompt: Prompt) -> None:
+    if options.auth == "password" or options.service_account_file is not None:
+        raise UsageError(
+            f"{surroundings.account} signs in with what the configuration holds",
+            advice="`crm-sync doctor` tries it.",
+        )
+    sign_in(google(options, options.ca_file), options.username, surroundings, prompt)
+
+
+KIND: Final = SourceKind(kind="mailbox", options=GmailOptions, build=_build, login=_login)

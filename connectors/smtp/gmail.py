@@ -1,0 +1,65 @@
+"""Gmail as a sender: SMTP with Google's sign-in. Gmail files the copy in Sent itself."""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from connectors.oauth.access import TokenSource, UserTokens
+from connectors.oauth.google import ServiceAccountTokens, google
+from connectors.oauth.sign_in import sign_in
+from connectors.smtp.options import SmtpOptions
+from connectors.smtp.sender import SmtpSender
+from crm_sync.core.errors import UsageError
+from crm_sync.ports import Prompt, SenderKind, Surroundings
+
+
+class GmailSenderOptions(SmtpOptions):
+    """The keys of a sender with `connector = "gmail"`; those of `smtp`, with Gmail's own values.
+
+    The sign-in is that of `connector = "gmail"` under `[[mailboxes]]`: one `login` serves both
+    where account and sender have the same name.
+    """
+
+    host: Annotated[str, Field(pattern=r"^[^\s@/]{1,253}$")] = "smtp.gmail.com"
+    auth: Literal["password", "xoauth2", "oauthbearer"] = "xoauth2"
+    service_account_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _fits_gmail(self) -> Self:
+        if self.tenant or self.device_url:
+            raise ValueError("tenant and device_url have no meaning at Gmail")
+        if self.service_account_file is not None and (self.client_id or self.auth == "password"):
+            raise ValueError("give client_id, password or service_account_file: one of them")
+        return self
+
+    def oauth_fault(self) -> str:
+        """See `OAuthOptions.oauth_fault`: Google's addresses and scope are known."""
+        if not self.client_id and self.service_account_file is None:
+            return "client_id is missing (or service_account_file, for a whole Workspace)"
+        return ""
+
+
+def _build(options: GmailSenderOptions, surroundings: Surroundings) -> SmtpSender:
+    return SmtpSender(options, surroundings, _tokens(options, surroundings))
+
+
+def _tokens(options: GmailSenderOptions, surroundings: Surroundings) -> TokenSource | None:
+    if options.auth == "password":
+        return None
+    provider, file = google(options, options.ca_file), options.service_account_file
+    if file is not None:
+        return ServiceAccountTokens(file, options.username, surroundings, provider)
+    return UserTokens(provider, surroundings)
+
+
+def _login(options: GmailSenderOptions, surroundings: Surroundings, prompt: Prompt) -> None:
+    if options.auth == "password" or options.service_account_file is not None:
+        raise UsageError(
+            f"{surroundings.account} signs in with what the configuration holds",
+            advice="`crm-sync doctor` tries it.",
+        )
+    sign_in(google(options, options.ca_file), options.username, surroundings, prompt)
+
+
+KIND: Final = SenderKind(options=GmailSenderOptions, build=_build, login=_login)

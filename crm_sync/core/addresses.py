@@ -15,7 +15,7 @@ _GMAIL: Final = frozenset({"gmail.com", "googlemail.com"})
 _FORBIDDEN: Final = frozenset(" \t\r\n\0<>,;")
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def canonical(address: str) -> str | None:
     """The canonical form (version 1) of an addr-spec; None when it is no address.
 
@@ -34,7 +34,7 @@ def canonical(address: str) -> str | None:
     return f"{local}@{domain}" if local and domain else None
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def canonical_domain(domain: str) -> str:
     """A domain in lower case, as A-labels, without final dot; in Unicode where IDNA refuses."""
     domain = _lower(domain.strip()).rstrip(".")
@@ -67,7 +67,7 @@ def domain_of(address: str) -> str:
     return address.rpartition("@")[2]
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=4096)
 def domain_chain(domain: str) -> tuple[str, ...]:
     """The domain and each parent down to the registrable one, most specific first.
 

@@ -90,9 +90,19 @@ def classify(envelope: Envelope) -> Reason | None:
     reports and warnings about delivery; "calendar": invitations and answers to them.
     """
     for reason, signs in _SIGNS.items():
-        if sum(weight for weight, _ in signs(envelope)) >= DECISIVE:
+        if _decide(signs(envelope)):
             return reason
     return None
+
+
+def _decide(signs: Iterator[Sign]) -> bool:
+    """Whether the signs weigh enough; those behind the decisive one are not looked for."""
+    total = 0
+    for weight, _ in signs:
+        total += weight
+        if total >= DECISIVE:
+            return True
+    return False
 
 
 def explain(reason: Reason, envelope: Envelope) -> str:

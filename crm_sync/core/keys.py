@@ -18,6 +18,7 @@ CANONICAL_VERSION = 1
 """Version of the canonical forms that are hashed; like the key, it can't change later."""
 
 _DIGEST = 16
+_REMEMBERED = 4096
 
 
 class Keys:
@@ -29,7 +30,9 @@ class Keys:
         self.token_key = _derive(master, "tokens", 32)
         self._hash_key = _derive(master, f"hashes v{CANONICAL_VERSION}", 32)
         self._seal = AESSIV(_derive(master, "locators", 64))
-        self._remembered = lru_cache(maxsize=16_384)(self._hash)
+        # Setting a keyed hash up costs more than hashing; a copy of one that is set up does not.
+        self._hasher = lru_cache(maxsize=64)(self._keyed)
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._hash)
 
     def hash(self, purpose: str, text: str) -> bytes:
         """16 bytes that stand for `text` and can't be undone or recomputed without the key.
@@ -44,12 +47,12 @@ class Keys:
         return self._remembered(purpose, text)
 
     def _hash(self, purpose: str, text: str) -> bytes:
-        return blake2b(
-            text.encode("utf-8", "surrogatepass"),
-            digest_size=_DIGEST,
-            key=self._hash_key,
-            person=purpose.encode("ascii"),
-        ).digest()
+        hasher = self._hasher(purpose).copy()
+        hasher.update(text.encode("utf-8", "surrogatepass"))
+        return hasher.digest()
+
+    def _keyed(self, purpose: str) -> blake2b:
+        return blake2b(digest_size=_DIGEST, key=self._hash_key, person=purpose.encode("ascii"))
 
     def seal(self, text: str) -> bytes:
         """Encrypts `text`; the same text gives the same bytes, so nothing about order leaks."""

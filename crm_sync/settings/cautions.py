@@ -94,6 +94,9 @@ def _nothing_to_do(settings: Settings) -> Iterator[Finding]:
         yield _warning("team.domains", problem, "List the domains of the team.")
     if not settings.reps:
         yield _warning("reps", "nobody is declared", "Add [[reps]], or nobody is reminded.")
+    if settings.senders:
+        problem = "a rep's own way out is not used yet: all mails leave by [sender]"
+        yield _warning("senders", problem, "Keep it for later, or leave it out.")
     if settings.sender is None and (settings.greetings or settings.reminders):
         problem = "greetings and reminders are made, but nothing can be sent"
         yield _warning("sender", problem, "Add [sender].")

@@ -29,7 +29,7 @@ _PRAGMAS = (
     "busy_timeout=30000",
     "foreign_keys=ON",
     "temp_store=MEMORY",
-    "cache_size=-16384",
+    "cache_size=-8192",
     # Freed pages are overwritten: what `erase` removes is gone from the file too.
     "secure_delete=ON",
 )

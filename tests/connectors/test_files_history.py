@@ -32,7 +32,7 @@ def command(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             main([*words, "--json"])
         out = capsys.readouterr()
-        assert ended.value.code == 0, out.err
+        assert not ended.value.code, out.err
         return [json.loads(line) for line in out.out.splitlines()]
 
     return run

@@ -23,7 +23,8 @@ def test_the_sample_is_valid_as_it_is_written(workspace):
 
 
 def test_the_sample_is_valid_with_every_setting_in_use(workspace):
-    (workspace.folder / "our-ca.pem").write_text("")
+    for name in ("our-ca.pem", "robot.json", "graph.pem", "archive.mbox"):
+        (workspace.folder / name).write_text("")
     text = _uncommented(resources.init_text())
 
     settings = load(
@@ -36,6 +37,12 @@ def test_the_sample_is_valid_with_every_setting_in_use(workspace):
     assert [account.name for account in settings.accounts] == [
         "karin@acme.example/imap",
         "info",
+        "daniel@acme.example/gmail",
+        "sales",
+        "support",
+        "orders",
+        "lena",
+        "archive",
         "karin@acme.example/caldav",
     ]
     assert settings.sender is not None

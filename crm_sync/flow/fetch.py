@@ -1,6 +1,7 @@
 """Texts of what matched, the past of new customers, and another look at what was unreadable."""
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from crm_sync.core.classification import Reason
@@ -14,6 +15,8 @@ from crm_sync.store import accounts, items, reminders, texts
 from crm_sync.store.accounts import Account
 
 BATCH = 500
+AHEAD = 4 * BATCH
+"""Texts that a source is asked for at once: while some are stored, others are on their way."""
 
 Progress = Callable[[str, int, int | None], None]
 """Told of long work: what is being done, how much is done, of how much (None: not known)."""
@@ -26,22 +29,22 @@ def fetch_texts(setup: Setup, account: Account, source: Source, progress: Progre
     """
     done = demoted = 0
     seen: set[int] = set()
+    unseal = setup.store.keys.unseal
     while True:
         with setup.store.read() as tx:
-            batch = [
-                w for w in texts.some_wanted(tx, account.id, BATCH) if w.interaction not in seen
-            ]
+            waiting = texts.some_wanted(tx, account.id, AHEAD)
+        batch = [w for w in waiting if w.interaction not in seen]
         if not batch:
             return demoted
         seen.update(w.interaction for w in batch)
-        unseal = setup.store.keys.unseal
         wanted = {Locator(w.stream, unseal(w.sealed), w.hint): w for w in batch}
-        bodies = list(source.read(list(wanted)))
-        reasons = {b.locator: second_look(wanted[b.locator].header, b) for b in bodies}
-        with setup.store.write() as tx:
-            demoted += _store_texts(tx, setup, wanted, bodies, reasons)
-        done += len(bodies)
-        progress("texts", done, None)
+        read = source.read(list(wanted))
+        while bodies := list(islice(read, BATCH)):
+            reasons = {b.locator: second_look(wanted[b.locator].header, b) for b in bodies}
+            with setup.store.write() as tx:
+                demoted += _store_texts(tx, setup, wanted, bodies, reasons)
+            done += len(bodies)
+            progress("texts", done, None)
 
 
 def _store_texts(

@@ -26,7 +26,7 @@ _OURS = {
     "sender": frozenset({"connector", "name", "rep", "from"}),
     "senders": frozenset({"connector", "name", "rep", "from"}),
 }
-_PLANNED = frozenset({"gmail", "google", "microsoft365", "maildir", "mbox", "ics"})
+_PLANNED = frozenset({"google", "ics"})
 _SCALARS = frozenset({bool, int, float, NoneType})
 _UNRESOLVED = "\N{REPLACEMENT CHARACTER}"
 

@@ -75,8 +75,10 @@ class Benchmark:
         report.memory(ours, bare, "< 120 MB (later 100)")
         report.apart(ours)
         if shutil.which("mbsync"):
-            config = self._office.mbsync_config()
-            synced = [mbsync(config, self._messages) for _ in range(min(self._pairs, 2))]
+            synced = [
+                mbsync(self._office.mbsync_config(), self._messages)
+                for _ in range(min(self._pairs, 2))
+            ]
             report.pair("first sync", "mbsync", ours, synced, "-")
         else:
             print("  mbsync: not installed (apt-get install isync)")

@@ -264,7 +264,7 @@ def _mailbox(*lines):
         (
             '[[mailboxes]]\nconnector = "gmail"\n',
             (
-                'mailboxes[team/gmail].connector (line 8): "gmail" is not available yet. '
+                'mailboxes[team/gmail].connector (line 8): "google" is not available yet. '
                 'Available here: "imap".'
             ),
         ),

@@ -262,9 +262,9 @@ def _mailbox(*lines):
             ),
         ),
         (
-            '[[mailboxes]]\nconnector = "gmail"\n',
+            '[[mailboxes]]\nconnector = "ics"\n',
             (
-                'mailboxes[team/gmail].connector (line 8): "google" is not available yet. '
+                'mailboxes[team/ics].connector (line 8): "ics" is not available yet. '
                 'Available here: "imap".'
             ),
         ),

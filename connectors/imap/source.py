@@ -16,7 +16,7 @@ from connectors.imap.session import Answer, Session
 from connectors.imap.watching import IdleWatch
 from connectors.imap.wire import Reply, quoted
 from connectors.oauth.access import TokenSource
-from crm_sync.core.errors import CrmSyncError
+from crm_sync.core.errors import CrmSyncError, Refused
 from crm_sync.core.records import Body, Finding, Locator, Page, Stream
 from crm_sync.ports import Known, Surroundings
 
@@ -26,6 +26,7 @@ Result = TypeVar("Result")
 
 _ITEMS: Final = "(MESSAGES UIDNEXT UIDVALIDITY)"
 _LOOKS_PER_LISTING: Final = 20
+_ABSENT: Final = "\0absent:"
 _WATCHED: Final = ("\\inbox", "\\all")
 
 
@@ -64,11 +65,17 @@ class ImapSource:
         self._all = self._link.once_again(self._look)
         chosen = self._choose(self._all, self._options.folders)
         self._chosen = {folder.key: folder for folder in chosen}
-        return [Stream(folder.key, folder.name, "mail") for folder in chosen]
+        streams = [Stream(folder.key, folder.name, "mail") for folder in chosen]
+        # A server may lack a Sent folder; a folder called by its name was there once.
+        named = [word for word in self._options.folders if not word.startswith("\\")]
+        return streams + [Stream(_ABSENT + w, w, "mail") for w in folders.missing(self._all, named)]
 
     def pull(self, stream: Stream, cursor: str | None, known: Known) -> Iterator[Page]:
         """See `crm_sync.ports.Source.pull`."""
         del known
+        if stream.key.startswith(_ABSENT):
+            advice = "Correct `folders`, or make it again; `crm-sync doctor` lists those there are."
+            raise Refused(f'there is no folder "{stream.name}"', advice=advice, scope="stream")
         at = None if cursor is None else Cursor.loads(cursor)
         raw = raw_of(stream.key)
         folder = self._chosen.get(stream.key)

@@ -226,9 +226,13 @@ class App:
         chosen = self.declared(names)
         if not chosen:
             return []
-        with ThreadPoolExecutor(self.settings.daemon.workers, "pull") as pool:
+        pool = ThreadPoolExecutor(self.settings.daemon.workers, "pull")
+        try:
             work = [pool.submit(self._pull_one, a, row, progress) for a, row in chosen]
             return [future.result() for future in work]
+        finally:
+            # Ctrl-C must not wait for a server that is silent.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _pull_one(
         self, account: AccountSettings, row: Account, progress: AccountProgress

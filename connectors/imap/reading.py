@@ -1,6 +1,6 @@
 """Texts of messages: only text parts are fetched, cut at 256 kB, for many messages at a time."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -41,6 +41,11 @@ class _Message:
     silent: bool = False
     problem: str = ""
 
+    def forget(self) -> None:
+        """Lets go of what came: the bodies made of it are out."""
+        self.replies.clear()
+        self.items.clear()
+
 
 class Reading:
     """One `read`; raises as `Pull` does."""
@@ -78,15 +83,17 @@ class Reading:
 
     def _read(self, asking: Asking, messages: Sequence[_Message]) -> Iterator[Body]:
         """Chunk by chunk: while one is decoded the next two are on their way."""
-        chunks = [_Chunk(asking, part, items=self._items) for part in _chunks(messages)]
-        chunks[0].survey()
-        for place, chunk in enumerate(chunks):
-            if place + 1 < len(chunks):
-                chunks[place + 1].survey()
-            chunk.fetch()
-            if place:
-                yield from self._bodies(chunks[place - 1].end(), asking)
-        yield from self._bodies(chunks[-1].end(), asking)
+        under_way: deque[_Chunk] = deque()
+        for part in _chunks(messages):
+            under_way.append(_Chunk(asking, part, items=self._items))
+            under_way[-1].survey()
+            if len(under_way) > 1:
+                under_way[-2].fetch()
+            if len(under_way) > 2:  # noqa: PLR2004  # surveyed, fetched, to be decoded
+                yield from self._bodies(under_way.popleft().end(), asking)
+        under_way[-1].fetch()
+        while under_way:
+            yield from self._bodies(under_way.popleft().end(), asking)
 
     def _bodies(self, messages: Sequence[_Message], asking: Asking) -> Iterator[Body]:
         silent = sorted(m.uid for m in messages if m.silent)
@@ -99,6 +106,7 @@ class Reading:
                 message.problem = "the server announces it but does not hand it out"
             for locator in message.locators:
                 yield self._body(message, locator)
+            message.forget()
 
     def _body(self, message: _Message, locator: Locator) -> Body:
         if message.problem:

@@ -222,6 +222,9 @@ class _Story:
         """Where the files are and what to try next."""
         self.screen.heading("Your turn")
         self.screen.say(f"Everything lies in {self.directory}. Go there and try:")
+        here = Path(sys.executable).with_name("crm-sync")
+        if shutil.which("crm-sync") is None and here.exists():
+            self.screen.say(f"(crm-sync is not on your PATH; it is {here}.)")
         self.screen.command(["customers"])
         self.screen.command(["explain", "<trends-34@kontorsnytt.example>"])
         if not keep:

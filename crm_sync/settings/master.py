@@ -42,6 +42,7 @@ def ensure_master_key(settings: Settings) -> bytes:
         return found
     key_file = master_key_file(settings)
     try:
+        key_file.parent.mkdir(parents=True, exist_ok=True)
         _write_new_key(key_file)
     except OSError as error:
         problem = f"can't be written: {error.strerror}"

@@ -257,9 +257,10 @@ def find(tx: Connection, text: str) -> int:
     Raises `UsageError` when there is none, or when a name fits several.
     """
     found = set(tx.execute(select(customer.c.id).where(_meant(text))).scalars())
-    if not found:
-        key = f"%{name_key(text)}%"
-        alike = select(customer.c.id).where(customer.c.name_key.like(key))
+    if not found and text.strip():
+        alike = select(customer.c.id).where(
+            customer.c.name_key.contains(name_key(text), autoescape=True)
+        )
         found = set(tx.execute(alike.limit(5)).scalars())
     if len(found) == 1:
         return int(found.pop())

@@ -111,7 +111,7 @@ def timeline(
 
     with opened(config) as app, app.store.read() as tx:
         customer_id = store.find(tx, customer)
-        _print(app, diary.interactions(tx, customer_id=customer_id), as_json)
+        _print(app, diary.interactions(tx, customer_id=customer_id), as_json, "contacts")
 
 
 def interactions(
@@ -137,7 +137,7 @@ def interactions(
             raise UsageError(f"{rep} is not one of [[reps]]")
         start = _moment(app, since) if since else None
         found = diary.interactions(tx, since=start, customer_id=customer_id, rep=address)
-        _print(app, found, as_json)
+        _print(app, found, as_json, "customers")
 
 
 def _moment(app: Any, text: str) -> str:
@@ -167,7 +167,8 @@ def _moment(app: Any, text: str) -> str:
 _SIGNS = {"inbound": "<-", "outbound": "->", None: "  "}
 
 
-def _print(app: Any, found: list[dict[str, Any]], as_json: bool) -> None:
+def _print(app: Any, found: list[dict[str, Any]], as_json: bool, people: str) -> None:
+    """The interactions; `people` are those that the command isn't asked about: who with."""
     if as_json:
         print_lines(found)
         return
@@ -176,12 +177,12 @@ def _print(app: Any, found: list[dict[str, Any]], as_json: bool) -> None:
             local(app, i["occurred_at"]),
             f"{_SIGNS[i['direction']]} {i['kind']}" + (f" {i['status']}" if i["status"] else ""),
             i["subject"],
-            i["contacts"] or i["customers"],
+            i[people],
             [rep.partition("@")[0] for rep in i["reps"]],
         )
         for i in found
     ]
-    columns = ("when", "what", "subject", "with", "reps")
+    columns = ("when", "what", "subject", people, "reps")
     print_table(columns, rows, "Nothing is logged yet: crm-sync sync")
 
 

@@ -123,11 +123,13 @@ def recall_past(
 
 def _recognise(tx: Connection, addresses: dict[str, KnownContact]) -> None:
     """Whoever was known by her domain alone is a contact from now on, in the past too."""
-    for address, known in addresses.items():
-        before, now = f"address:{address}", f"contact:{known.contact}"
-        for table in (interaction_contact, reminder):
-            taken = table.c.who == before
-            tx.execute(update(table).where(taken).values(who=now, contact_id=known.contact))
+    for table in (interaction_contact, reminder):
+        nameless = select(table.c.who).where(table.c.who.like("address:%")).distinct()
+        for who in tx.execute(nameless).scalars().all():
+            known = addresses.get(who.removeprefix("address:"))
+            if known is not None:
+                changed = {"who": f"contact:{known.contact}", "contact_id": known.contact}
+                tx.execute(update(table).where(table.c.who == who).values(changed))
 
 
 def _sightings(tx: Connection, hashes: list[bytes]) -> Iterable[int]:

@@ -25,7 +25,7 @@ def master_secret(settings: Settings) -> bytes | None:
         if named is not None:
             return named.encode()
         return read_secret_file(master_key_file(settings)).encode()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except SecretUnavailable as error:
         raise ConfigError([Problem("secret:master", error.problem, error.advice)]) from None

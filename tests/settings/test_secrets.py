@@ -217,10 +217,18 @@ def test_a_damaged_master_key_is_never_replaced(workspace, team):
 
 
 def test_a_key_that_cant_be_written_is_told_in_a_sentence(workspace, team):
-    settings = workspace.load(team + '[database]\nurl = "sqlite:///nowhere/crm.db"\n')
+    settings = workspace.load(team + '[database]\nurl = "sqlite:///occupied/crm.db"\n')
+    (workspace.folder / "occupied").write_text("a file, no folder")
 
-    with pytest.raises(ConfigError, match="can't be written: No such file or directory"):
+    with pytest.raises(ConfigError, match="can't be written"):
         ensure_master_key(settings)
+
+
+def test_the_folder_of_the_database_is_made_with_the_key(workspace, team):
+    settings = workspace.load(team + '[database]\nurl = "sqlite:///new/folder/crm.db"\n')
+    ensure_master_key(settings)
+
+    assert (workspace.folder / "new" / "folder" / "master.key").is_file()
 
 
 def test_a_key_others_can_read_or_guess_is_warned_of(workspace, team):

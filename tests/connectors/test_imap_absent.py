@@ -27,11 +27,13 @@ def source(dovecot):
     source.close()
 
 
-def test_a_folder_that_is_named_and_not_there_is_told_and_stops_no_other(source):
+def test_a_folder_that_is_named_and_not_there_is_told_and_stops_no_other(source, dovecot):
+    dovecot.append("absent", "INBOX", b"From: a@b.example\r\nSubject: one\r\n\r\n")
     streams = {stream.name: stream for stream in source.streams()}
 
     assert set(streams) == {"INBOX", "Kunder"}
-    assert list(source.pull(streams["INBOX"], None, dict)) is not None
+    (page,) = source.pull(streams["INBOX"], None, dict)
+    assert len(page.items) == 1
     with pytest.raises(Refused, match='no folder "Kunder"') as refused:
         list(source.pull(streams["Kunder"], None, dict))
     assert refused.value.scope == "stream"

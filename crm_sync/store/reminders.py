@@ -12,7 +12,6 @@ from crm_sync.core.followups import Event
 from crm_sync.store.engine import read_time, text_time
 from crm_sync.store.tables import (
     contact,
-    contact_address,
     customer,
     interaction,
     interaction_contact,
@@ -283,9 +282,3 @@ def older_candidates(tx: Connection) -> list[tuple[str, int]]:
         .distinct()
     )
     return [(row[0], row[1]) for row in rows]
-
-
-def address_of(tx: Connection, contact_id: int) -> str | None:
-    """The first address of a contact, as recorded."""
-    mine = select(contact_address.c.recorded).where(contact_address.c.contact_id == contact_id)
-    return tx.execute(mine.order_by(contact_address.c.position).limit(1)).scalar_one_or_none()

@@ -341,12 +341,3 @@ outbox = Table(
     Column("sent_at", _Time),
     Column("error", Text),
 )
-# Append-only: what the program did that a person may ask about later.
-event_log = Table(
-    "event_log",
-    metadata,
-    _id(),
-    Column("at", _Time, nullable=False),
-    Column("event", Text, nullable=False),
-    Column("about", Text, nullable=False),
-)

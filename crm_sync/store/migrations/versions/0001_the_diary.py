@@ -67,14 +67,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_customer_name_key"), ["name_key"], unique=False)
 
     op.create_table(
-        "event_log",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("at", sa.String(length=20), nullable=False),
-        sa.Column("event", sa.Text(), nullable=False),
-        sa.Column("about", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_event_log")),
-    )
-    op.create_table(
         "interaction",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("natural_key", sa.LargeBinary(length=16), nullable=False),

@@ -18,8 +18,9 @@ from crm_sync.core.worktime import WorkingTime
 from crm_sync.flow import dispatch as dispatching
 from crm_sync.flow import plan as planning
 from crm_sync.flow.dispatch import Dispatched
+from crm_sync.flow.health import Pulled
 from crm_sync.flow.post import GreetingRule, Post
-from crm_sync.flow.pull import Pulled, pull_account
+from crm_sync.flow.pull import pull_account
 from crm_sync.flow.setup import FollowUpRule, Person, Setup
 from crm_sync.ports import (
     Clock,

@@ -18,6 +18,8 @@ Known = Callable[[], Mapping[str, str]]
 
 Found = Literal["found", "absent", "cannot_tell"]
 
+Place = Literal["drafts", "sent"]
+
 
 class Clock(Protocol):
     """The only way to learn what time it is."""
@@ -52,10 +54,22 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, locators: Sequence[Locator], *, items: bool = False) -> Iterator[Body]:
+    def held(self, stream: Stream, since: datetime | None) -> Iterator[Sequence[str]]:
+        """The keys of all items that are in the stream now, in batches, each key once.
+
+        What an audit compares with the diary. `since` (aware UTC) leaves out what arrived before;
+        a source that knows only days may include a little more, never less. None: as far back as
+        a first pull goes. Nothing is read and nothing remembered.
+        """
+        ...
+
+    def read(
+        self, locators: Sequence[Locator], *, items: bool = False, octets: bool = False
+    ) -> Iterator[Body]:
         """Text and attachments at the locators, in any order, exactly one `Body` for each.
 
-        With `items`, the item itself too. What is no longer there comes as `gone`.
+        With `items`, the item itself too. With `octets`, the message itself, cut at 256 KiB, in
+        place of text and attachments. What is no longer there comes as `gone`.
         """
         ...
 
@@ -137,6 +151,41 @@ class Sender(Protocol):
         ...
 
 
+class Filing(Protocol):
+    """A mailbox that keeps mails of ours: drafts, and copies of what was sent.
+
+    The only verbs that write into a mailbox: on a connection of their own, only where configured,
+    and called by nobody but `flow.dispatch`. Errors are those of a `Sender`.
+    """
+
+    def keep(self, draft: Draft, place: Place) -> bool:
+        """Puts a mail into the folder, unless one with its ids is there; whether it was put."""
+        ...
+
+    def find(self, message_ids: Sequence[str]) -> Mapping[str, Found]:
+        """Whether mails of ours are among those sent, by Message-ID or by our own header.
+
+        A message whose id a server rewrote is found by X-Microsoft-Original-Message-ID or
+        X-CRM-Sync-Id.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of the connection. Never raises."""
+        ...
+
+
+class Shelter(Protocol):
+    """A place where costly work on a stranger's bytes can only ever cost itself."""
+
+    def call(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        """The result of a function of `crm_sync.core`, run within limits of time and memory.
+
+        Raises `Unreadable` when it took too much of either or raised by itself.
+        """
+        ...
+
+
 class Tokens(Protocol):
     """The sealed place of one account's OAuth tokens; the text is the connector's own."""
 
@@ -174,13 +223,15 @@ class Prompt(Protocol):
 class Surroundings:
     """What a connector may know of its surroundings: the account's name, clock and team zone.
 
-    `tokens` is there for connectors that sign in by OAuth 2.0.
+    `tokens` is there for connectors that sign in by OAuth 2.0, `shelter` for those that understand
+    texts of strangers.
     """
 
     account: str
     clock: Clock
     zone: tzinfo
     tokens: Tokens | None = None
+    shelter: Shelter | None = None
 
 
 Login = Callable[[Any, Surroundings, Prompt], None]
@@ -194,13 +245,15 @@ class SourceKind:
     `kind` tells whether it belongs under `[[mailboxes]]` or `[[calendars]]`. `options` is the
     pydantic model (extra fields forbidden) of the keys that are the connector's own; fields typed
     `SecretStr` arrive resolved. `build` must not connect. `login` signs a person in and saves the
-    tokens; it raises `UsageError` where these options need no sign-in.
+    tokens; it raises `UsageError` where these options need no sign-in. `filing` is there where
+    the account can keep drafts and copies of what was sent; it must not connect either.
     """
 
     kind: Literal["mailbox", "calendar"]
     options: type[BaseModel]
     build: Callable[[Any, Surroundings], Source]
     login: Login | None = None
+    filing: Callable[[Any, Surroundings], Filing] | None = None
 
 
 @dataclass(frozen=True, slots=True)

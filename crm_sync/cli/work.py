@@ -11,7 +11,7 @@ from crm_sync.core.errors import UsageError
 
 if TYPE_CHECKING:
     from crm_sync.flow.dispatch import Dispatched
-    from crm_sync.flow.pull import Pulled
+    from crm_sync.flow.health import Pulled
 
 
 def register(app: typer.Typer) -> None:

@@ -179,7 +179,8 @@ class Body:
     """What `Source.read` found at a locator.
 
     `item` is the item read anew, when it was asked for. `gone` says that nothing is there any more;
-    `problem` says in a few words of ours why text or item could not be read.
+    `problem` says in a few words of ours why text or item could not be read. `octets` is the
+    message itself, cut at 256 KiB, when it was asked for.
     """
 
     locator: Locator
@@ -188,6 +189,7 @@ class Body:
     item: Item | None = None
     gone: bool = False
     problem: str = ""
+    octets: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Pull: everything new in an account into the diary, page by page (law 1)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import PurePath
 from traceback import extract_tb
 from typing import Any
@@ -11,47 +10,19 @@ from crm_sync.core.errors import (
     CrmSyncError,
     CursorLost,
     CursorMoved,
-    Refused,
     StoreUnavailable,
     Unreachable,
 )
 from crm_sync.core.records import EventItem, MailItem, Page, Stream, UnreadableItem
 from crm_sync.flow import event_page, fetch, followups, mail_page
 from crm_sync.flow.fetch import Progress
+from crm_sync.flow.health import Pulled, note_health
 from crm_sync.flow.setup import Setup
 from crm_sync.ports import Source
 from crm_sync.store import accounts, items, texts
 from crm_sync.store.accounts import Account
 
-HEALTH_EVERY = timedelta(minutes=1)
-"""A pull with nothing new says so in the account's row at most this often (law 11)."""
-
 _ATTEMPTS = 3
-_FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
-_REFUSED_WAIT, _LONGEST_REFUSED_WAIT = timedelta(minutes=5), timedelta(hours=6)
-
-
-@dataclass
-class Pulled:
-    """What one pull of an account brought, in the words of `sync --json`."""
-
-    name: str
-    connector: str
-    seen: int = 0
-    logged: int = 0
-    unmatched: int = 0
-    ignored: int = 0
-    errors: int = 0
-    found: int = 0
-    seconds: float = 0.0
-    error: str | None = None
-    skipped: bool = False
-    failures: list[CrmSyncError] = field(default_factory=list)
-
-    def count(self, outcome: str) -> None:
-        """One more item newly examined."""
-        self.seen += 1
-        setattr(self, outcome, getattr(self, outcome) + 1)
 
 
 def pull_account(
@@ -83,7 +54,7 @@ def pull_account(
         pulled.failures.append(error)
     except Exception as error:  # noqa: BLE001  # a fault of a connector's is its account's own trouble
         pulled.failures.append(_fault(account, error))
-    _note_health(setup, account, pulled, started, interval)
+    note_health(setup, account, pulled, started, interval)
     pulled.seconds = round((setup.now() - started).total_seconds(), 3)
     return pulled
 
@@ -211,39 +182,3 @@ def _quarantine(tx: Any, setup: Setup, stream_id: int, page_items: Sequence[Any]
                 tx, stream_id, hashed, sealed, item.version, item.reason, setup.now()
             )
     return new
-
-
-def _note_health(
-    setup: Setup, account: Account, pulled: Pulled, started: datetime, interval: timedelta
-) -> None:
-    now = setup.now()
-    if pulled.failures:
-        worst = next((e for e in pulled.failures if isinstance(e, Refused)), pulled.failures[0])
-        pulled.error = worst.sentence()
-        wait = back_off(account.failures, refused=isinstance(worst, Refused))
-        retry_at = min(getattr(worst, "retry_at", None) or now + wait, now + accounts.LONGEST_WAIT)
-        with setup.store.write() as tx:
-            accounts.failed(
-                tx,
-                account.id,
-                at=now,
-                sentence=pulled.error,
-                refused=isinstance(worst, Refused),
-                next_pull=retry_at,
-            )
-        return
-    fresh = account.last_success is not None and started - account.last_success < HEALTH_EVERY
-    if fresh and account.state == "ok":
-        return
-    with setup.store.write() as tx:
-        accounts.succeeded(tx, account.id, started_at=started, next_pull=started + interval)
-        held = accounts.mark_held(tx, now)
-        followups.settle(tx, setup, held, first_sync=account.first_complete_at is None)
-
-
-def back_off(failures: int, *, refused: bool) -> timedelta:
-    """How long to wait after one more failure: doubling, and longer where asking won't help."""
-    first, longest = (
-        (_REFUSED_WAIT, _LONGEST_REFUSED_WAIT) if refused else (_FIRST_WAIT, _LONGEST_WAIT)
-    )
-    return min(longest, first * float(2 ** min(failures, 20)))

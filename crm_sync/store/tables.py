@@ -118,6 +118,11 @@ account = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("next_pull", _Time),
     Column("complete_until", _Time),
+    # The server it is on, lower case with its port: hosts have a circuit breaker of their own.
+    Column("host", Text, nullable=False, default="", server_default=""),
+    # Octets received on that day (UTC), for accounts with a daily budget.
+    Column("octets", Integer, nullable=False, default=0, server_default="0"),
+    Column("octets_day", String(10)),
 )
 # OAuth tokens, encrypted (law 13).
 token = Table(
@@ -134,7 +139,20 @@ stream = Table(
     _of("account_id", "account"),
     Column("key", Text, nullable=False),
     Column("cursor", Text),
+    Column("name", Text, nullable=False, default="", server_default=""),
+    # All that had arrived by then is known to be here; null until it was proved.
+    Column("complete_until", _Time),
+    # When server and diary were compared last.
+    Column("audited_at", _Time),
     UniqueConstraint("account_id", "key"),
+)
+# Hosts that answer nobody: their accounts wait together (a circuit breaker).
+host = Table(
+    "host",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("open_until", _Time),
 )
 
 interaction = Table(
@@ -294,6 +312,33 @@ quarantine = Table(
     UniqueConstraint("stream_id", "key_hash"),
 )
 
+# Bounces, complaints and automatic answers that are still to be read for what they say about an
+# address: the sighting stays as it is.
+notice = Table(
+    "notice",
+    metadata,
+    _of("sighting_id", "sighting", primary=True),
+    _of("stream_id", "stream"),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("tries", Integer, nullable=False, default=0),
+    Index("ix_notice_stream_id", "stream_id"),
+)
+# What became known about an address of a contact; nothing of the words that said it.
+address_event = Table(
+    "address_event",
+    metadata,
+    _id(),
+    Column("natural_key", _Hash, nullable=False, unique=True),
+    Column("address", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),  # hard_bounce | soft_bounce | complaint | absence
+    Column("at", _Time, nullable=False),
+    # RFC 3463 status code of a bounce.
+    Column("status", Text, nullable=False, default=""),
+    # Of an absence: the first day back, and the address of the deputy.
+    Column("until", String(10)),
+    Column("deputy", Text, nullable=False, default=""),
+)
+
 reminder = Table(
     "reminder",
     metadata,
@@ -340,4 +385,8 @@ outbox = Table(
     Column("doubted_at", _Time),
     Column("sent_at", _Time),
     Column("error", Text),
+    # The sender it leaves by; empty for the team's.
+    Column("via", Text, nullable=False, default="", server_default=""),
+    # Whether its copy in Sent is there: null where none is wanted.
+    Column("filed", Boolean),
 )

@@ -22,7 +22,7 @@ from crm_sync.core.errors import Unreadable
 from crm_sync.core.headers import parse_envelope
 from crm_sync.core.records import Address, Envelope
 from crm_sync.flow import explain, intake
-from crm_sync.flow.pull import Pulled
+from crm_sync.flow.health import Pulled
 from crm_sync.store import accounts
 from crm_sync.store.tables import interaction, quarantine, sighting, witness
 from crm_sync.testing.clock import FixedClock

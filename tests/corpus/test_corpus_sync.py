@@ -14,7 +14,7 @@ from crm_sync.core.errors import Unreadable
 from crm_sync.core.headers import parse_envelope
 from crm_sync.core.identity import SAME_DATE
 from crm_sync.core.records import Envelope
-from crm_sync.flow.pull import Pulled
+from crm_sync.flow.health import Pulled
 from crm_sync.store.tables import wanted
 from tests.corpus.corpus import OUR_DOMAIN, Fate, Office, corpus, labels, needs_corpus, sender
 

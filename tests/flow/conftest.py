@@ -18,8 +18,9 @@ from crm_sync.core.records import Address
 from crm_sync.core.rendering import Renderer
 from crm_sync.core.worktime import WorkingTime
 from crm_sync.flow import dispatch, intake, plan
+from crm_sync.flow.health import Pulled
 from crm_sync.flow.post import GreetingRule, Post
-from crm_sync.flow.pull import Pulled, pull_account
+from crm_sync.flow.pull import pull_account
 from crm_sync.flow.setup import FollowUpRule, Person, Setup
 from crm_sync.runtime.resources import templates
 from crm_sync.store import accounts, customers, diary, outbox, reminders

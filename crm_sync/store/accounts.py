@@ -30,6 +30,9 @@ class Account:
     failures: int
     next_pull: datetime | None
     complete_until: datetime | None
+    host: str
+    octets: int
+    octets_day: str | None
 
 
 def declare(tx: Connection, name: str, kind: str, connector: str, rep: str | None) -> Account:

@@ -55,7 +55,7 @@ def _run(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.attributes["connection"] = connection
     with _one_transaction(connection):
-        command.upgrade(config, "head")
+        command.upgrade(config, HEAD)
 
 
 @contextmanager

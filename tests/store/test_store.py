@@ -60,9 +60,9 @@ def test_a_newer_database_is_refused_with_both_versions_named(url, store, tmp_pa
 
 
 def test_an_older_database_is_copied_before_it_is_migrated(url, tmp_path, monkeypatch):
-    open_store(url, KEYS).close()
-    monkeypatch.setattr(migrate, "HEAD", "0002")
-    monkeypatch.setattr(migrate, "_run", lambda connection: None)
+    with monkeypatch.context() as older:
+        older.setattr(migrate, "HEAD", "0001")
+        open_store(url, KEYS).close()
     open_store(url, KEYS).close()
 
     copy = tmp_path / "diary.db.before-0002"

@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from connectors.graph.answers import UNAUTHORIZED, Answer, failure, listed, mapping, read_json, text
+from connectors.graph.answers import (
+    OK,
+    UNAUTHORIZED,
+    Answer,
+    failure,
+    listed,
+    mapping,
+    read_json,
+    text,
+)
 from connectors.graph.options import GraphOptions
 from connectors.graph.signin import SignIn
 from connectors.graph.transport import Response, TooLarge, Transport
@@ -52,6 +61,13 @@ class GraphClient:
             return self._ask("GET", ask.path, {"Prefer": ", ".join(ask.prefer)})
         except TooLarge:
             return Answer(_TOO_LARGE)
+
+    def octets(self, path: str, most: int) -> tuple[Answer, bytes]:
+        """The first `most` octets of what is no JSON, as a message in MIME; b"" with an error."""
+        response = self._respond("GET", path, {"Prefer": IMMUTABLE}, first=most)
+        if response.status in OK:
+            return Answer(response.status, headers=response.headers), response.octets
+        return self._read(response), b""
 
     def batch(self, asks: Sequence[Ask]) -> list[Answer]:
         """Several GETs in as few round trips as may be; the answers in the order of `asks`.
@@ -140,12 +156,24 @@ class GraphClient:
     def _ask(
         self, method: str, path: str, headers: Mapping[str, str], content: bytes | None = None
     ) -> Answer:
+        """A request that may come twice, whose answer is JSON."""
+        return self._read(self._respond(method, path, headers, content))
+
+    def _respond(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+        first: int | None = None,
+    ) -> Response:
         """A request that may come twice; an expired token is renewed once."""
-        response = self._transport.ask(method, self._url(path), self._signed(headers), content)
+        url, ask = self._url(path), self._transport.ask
+        response = ask(method, url, self._signed(headers), content, first)
         if response.status == UNAUTHORIZED:
             self.sign_in.renew()
-            response = self._transport.ask(method, self._url(path), self._signed(headers), content)
-        return self._read(response)
+            response = ask(method, url, self._signed(headers), content, first)
+        return response
 
     def _once(
         self,

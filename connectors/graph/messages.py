@@ -63,6 +63,11 @@ def ask_body(mailbox: str, key: str, *, header: bool) -> Ask:
     return Ask(path + query, (IMMUTABLE, _AS_TEXT))
 
 
+def mime_path(mailbox: str, key: str) -> str:
+    """Where a message lies as it was sent."""
+    return f"{mailbox}/messages/{quote(key, safe='')}/$value"
+
+
 def key_of(row: Json) -> str:
     """The id of a message; "" where there is none that could be one."""
     key = text(row.get("id"))

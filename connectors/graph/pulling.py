@@ -142,9 +142,9 @@ class Pull:
     def _history_query(self) -> str:
         cursor, terms = self._cursor, []
         if cursor.since is not None:
-            terms.append(f"receivedDateTime ge {_instant(cursor.since)}")
+            terms.append(f"receivedDateTime ge {instant(cursor.since)}")
         if cursor.below is not None:
-            terms.append(f"receivedDateTime lt {_instant(cursor.below + 1)}")
+            terms.append(f"receivedDateTime lt {instant(cursor.below + 1)}")
         query = f"$top={self._page_size}&$orderby=receivedDateTime desc&{HEADER_QUERY}"
         if terms:
             query += f"&$filter={' and '.join(terms)}"
@@ -295,7 +295,8 @@ def _second(row: Mapping[str, object]) -> int | None:
     return None if at is None else int(at.timestamp())
 
 
-def _instant(second: int) -> str:
+def instant(second: int) -> str:
+    """Seconds since 1970 as `$filter` takes them."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

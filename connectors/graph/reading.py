@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from connectors.graph.answers import Answer
 from connectors.graph.client import BATCH, GraphClient
-from connectors.graph.messages import ask_body, attachments_of, item_of, text_of
+from connectors.graph.messages import ask_body, attachments_of, item_of, mime_path, text_of
 from connectors.graph.pulling import is_missing
 from crm_sync.core.errors import CrmSyncError
-from crm_sync.core.records import Body, Locator, UnreadableItem
+from crm_sync.core.records import MOST_OCTETS, Body, Locator, UnreadableItem
 
 
 def read(client: GraphClient, locators: Sequence[Locator], *, items: bool) -> Iterator[Body]:
@@ -27,6 +27,18 @@ def read(client: GraphClient, locators: Sequence[Locator], *, items: bool) -> It
                 yield _body(locator, answer, items=items)
         if failed is not None:
             raise _error(client, failed)
+
+
+def read_octets(client: GraphClient, locators: Sequence[Locator]) -> Iterator[Body]:
+    """The messages themselves, in MIME, one request each (Microsoft: message: get, $value)."""
+    for locator in locators:
+        answer, octets = client.octets(mime_path(client.mailbox, locator.key), MOST_OCTETS)
+        if _concerns_all(answer):
+            raise client.failure(answer)
+        if answer.ok:
+            yield Body(locator, octets=octets)
+        else:
+            yield _body(locator, answer, items=False)
 
 
 def _concerns_all(answer: Answer) -> bool:

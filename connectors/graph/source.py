@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 
-from connectors.graph import folders, reading
+from connectors.graph import folders, listing, reading
 from connectors.graph.answers import Answer, text
 from connectors.graph.client import IMMUTABLE, Ask, GraphClient
 from connectors.graph.cursor import Cursor
@@ -68,9 +69,21 @@ class GraphSource:
             yield page
         self._watched[stream.key] = _Watched(stored, pull.newest)
 
-    def read(self, locators: Sequence[Locator], *, items: bool = False) -> Iterator[Body]:
+    def held(self, stream: Stream, since: datetime | None) -> Iterator[Sequence[str]]:
+        """See `crm_sync.ports.Source.held`."""
+        reach = self._options.reach
+        if since is None and reach is not None:
+            since = self._client.clock.now() - reach
+        yield from listing.held(self._client, stream.key, since)
+
+    def read(
+        self, locators: Sequence[Locator], *, items: bool = False, octets: bool = False
+    ) -> Iterator[Body]:
         """See `crm_sync.ports.Source.read`."""
-        yield from reading.read(self._client, locators, items=items)
+        if octets:
+            yield from reading.read_octets(self._client, locators)
+        else:
+            yield from reading.read(self._client, locators, items=items)
 
     def probe(self) -> Iterator[Finding]:
         """See `crm_sync.ports.Source.probe`: sign-in, mailbox, folders."""

@@ -46,15 +46,21 @@ class Transport:
         _keep_the_libraries_quiet()
 
     def ask(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+        first: int | None = None,
     ) -> Response:
         """A request that may come twice; a kept connection that died is replaced once, quietly.
 
-        Raises `Unreachable`, `Refused` and `TooLarge`.
+        `first`: that many octets of the answer are enough. Raises `Unreachable`, `Refused` and
+        `TooLarge`.
         """
         for last in (False, True):
             try:
-                return self._ask(method, url, headers, content)
+                return self._ask(method, url, headers, content, first)
             except _DIED as failure:
                 self.close()
                 if last:
@@ -90,23 +96,26 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         content: Iterable[bytes] | bytes | None,
+        first: int | None = None,
     ) -> Response:
         if self._client is None:
             self._client = self._connect()
         request = self._client.build_request(method, url, headers=dict(headers), content=content)
         answer = self._client.send(request, stream=True)
         try:
-            octets = self._read(answer.iter_bytes())
+            octets = self._read(answer.iter_bytes(), first)
         finally:
             answer.close()
         fields = {name.lower(): value for name, value in answer.headers.items()}
         return Response(answer.status_code, fields, octets)
 
-    def _read(self, chunks: Iterator[bytes]) -> bytes:
+    def _read(self, chunks: Iterator[bytes], first: int | None) -> bytes:
         deadline = monotonic() + _SLOWEST_ANSWER * self._options.timeout
         octets = bytearray()
         for chunk in chunks:
             octets += chunk
+            if first is not None and len(octets) >= first:
+                return bytes(octets[:first])
             if len(octets) > LARGEST_ANSWER:
                 raise TooLarge
             if monotonic() > deadline:

@@ -11,6 +11,9 @@ from typing import Literal
 
 StreamKind = Literal["mail", "calendar"]
 
+MOST_OCTETS = 256 * 1024
+"""Of a message that is read as it is, no more is taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:

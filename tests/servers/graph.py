@@ -235,6 +235,9 @@ class GraphServer(Sending):
                 if isinstance(mail, Reply):
                     return mail
                 return Reply(200, self._shown(mail, asked))
+            case "GET", ["messages", key, "$value"]:
+                mail = self._mail(key)
+                return mail if isinstance(mail, Reply) else Reply(200, mime_of(mail.row))
             case "POST", ["sendMail"]:
                 return self._send_mail(asked)
             case "POST", ["messages"]:
@@ -383,6 +386,16 @@ def matches(row: dict[str, Any], query: dict[str, str]) -> bool:
         if not {"ge": at >= bound, "lt": at < bound}[operator]:
             return False
     return True
+
+
+def mime_of(row: dict[str, Any]) -> bytes:
+    """A message as `$value` gives it."""
+    if "mime" in row:
+        return bytes(row["mime"])
+    header = "".join(
+        f"{h['name']}: {h['value']}\r\n" for h in row.get("internetMessageHeaders", ())
+    )
+    return f"{header}\r\n{row.get('body', {}).get('content', '')}".encode()
 
 
 def _no_item() -> Reply:

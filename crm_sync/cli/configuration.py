@@ -134,8 +134,11 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
 
 
 def examine_all(app: "App", findings: list[Finding]) -> list[Finding]:
-    """The machine's findings, then each account's and the sender's, side by side."""
+    """The machine's findings, each account's and the sender's, and those about their domains."""
     from concurrent.futures import ThreadPoolExecutor
+
+    from crm_sync.runtime import sending_domain
+    from crm_sync.runtime.sending_domain import resolver
 
     probes: list[tuple[str, Source | Sender]] = [
         (account.name, app.open_source(account)) for account in app.settings.accounts
@@ -147,7 +150,16 @@ def examine_all(app: "App", findings: list[Finding]) -> list[Finding]:
             findings += [
                 Finding(f"{name}: {one.name}", one.ok, one.problem, one.advice) for one in found
             ]
+        domains = _sending_domains(app)
+        for found in pool.map(lambda d: sending_domain.examine(*d, resolver()), domains):
+            findings += found
     return findings
+
+
+def _sending_domains(app: "App") -> list[tuple[str, str]]:
+    """Domains that mails leave from, each with the connector that hands them over."""
+    senders = (s for s in (app.settings.sender, *app.settings.senders) if s is not None)
+    return list({s.from_.address.rpartition("@")[2]: s.connector for s in senders}.items())
 
 
 def _print(findings: list[Finding], as_json: bool) -> None:

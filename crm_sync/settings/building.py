@@ -100,11 +100,13 @@ def _accounts(
             rep=rep,
             connector=account.connector,
             address=account.address,
-            options=connectors.options[section, number],
+            options=options.model_copy(update={"username": rep}) if account.reps else options,
         )
         for section, kind in ACCOUNT_SECTIONS.items()
         for number, account in enumerate(sections[section])
-        for rep in [reps[canonical(account.rep)].email if account.rep else None]
+        for options in [connectors.options[section, number]]
+        for written in (dict.fromkeys(account.reps) if account.reps else [account.rep])
+        for rep in [reps[canonical(written)].email if written else None]
     )
 
 

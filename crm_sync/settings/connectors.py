@@ -21,8 +21,8 @@ ACCOUNT_SECTIONS: dict[str, Literal["mailbox", "calendar"]] = {
 }
 
 _OURS = {
-    "mailboxes": frozenset({"connector", "name", "rep", "address"}),
-    "calendars": frozenset({"connector", "name", "rep", "address"}),
+    "mailboxes": frozenset({"connector", "name", "rep", "reps", "address"}),
+    "calendars": frozenset({"connector", "name", "rep", "reps", "address"}),
     "sender": frozenset({"connector", "name", "rep", "from"}),
     "senders": frozenset({"connector", "name", "rep", "from"}),
 }
@@ -73,8 +73,27 @@ class ConnectorTables:
         elif found.kind != kind:
             right = next(s for s, k in ACCOUNT_SECTIONS.items() if k == found.kind)
             self.faults.add((*at, "connector"), f'"{name}" reads {right}', f"Write [[{right}]].")
+        elif "reps" in table:
+            self._read_options(at, self._for_one(at, table, found.options), found.options)
         else:
             self._read_options(at, table, found.options)
+
+    def _for_one(
+        self, at: KeyPath, table: dict[str, Any], model: type[BaseModel]
+    ) -> dict[str, Any]:
+        """A table for several reps as that of the first: only `username` will differ."""
+        for key in ("rep", "name", "username", "address"):
+            if key in table:
+                self.faults.add((*at, key), "can't stand beside reps", "Each rep has one's own.")
+        reps = table["reps"]
+        if "username" not in fields_by_key(model):
+            advice = "Write a table with rep = … for each."
+            self.faults.add((*at, "reps"), f'"{table["connector"]}" has no username', advice)
+        elif not (isinstance(reps, list) and reps):
+            self.faults.add((*at, "reps"), "names nobody", "List the addresses of reps.")
+        else:
+            return {**table, "username": reps[0]}
+        return table
 
     def _read_sender(self, at: KeyPath, table: dict[str, Any]) -> None:
         if at == ("sender",) and "rep" in table:

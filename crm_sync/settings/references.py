@@ -23,6 +23,8 @@ def check_references(data: Mapping[str, Any], faults: Faults) -> None:
     for section in (*ACCOUNT_SECTIONS, "senders"):
         for at, table in tables_of(data, section):
             _check_declared((*at, "rep"), table.get("rep"), owners, faults)
+            for rep in _reps_of(table):
+                _check_declared((*at, "reps"), rep, owners, faults)
     _check_account_names(data, faults)
     for section, key in (("senders", "rep"), ("greetings", "occasion"), ("reminders", "kind")):
         _check_once(data, section, key, faults)
@@ -81,12 +83,20 @@ def _check_account_names(data: Mapping[str, Any], faults: Faults) -> None:
     first: dict[str, KeyPath] = {}
     for section in ACCOUNT_SECTIONS:
         for at, table in tables_of(data, section):
-            name = account_name(table)
-            taken = first.setdefault(name.lower(), at)
-            if taken != at:
-                other = f"{taken[0]} number {int(taken[1]) + 1}"
-                problem = f"{checks.quoted(name)} is the name of {other} already"
-                faults.add((*at, "name"), problem, "Give one of them a `name` of its own.")
+            tables = [{**table, "rep": rep} for rep in _reps_of(table)] or [table]
+            for name in map(account_name, tables):
+                taken = first.setdefault(name.lower(), at)
+                if taken != at:
+                    other = f"{taken[0]} number {int(taken[1]) + 1}"
+                    problem = f"{checks.quoted(name)} is the name of {other} already"
+                    faults.add((*at, "name"), problem, "Give one of them a `name` of its own.")
+
+
+def _reps_of(table: Mapping[str, Any]) -> list[object]:
+    reps = table.get("reps")
+    return (
+        list(dict.fromkeys(r for r in reps if isinstance(r, str))) if isinstance(reps, list) else []
+    )
 
 
 def _check_once(data: Mapping[str, Any], section: str, key: str, faults: Faults) -> None:

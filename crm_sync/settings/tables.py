@@ -81,9 +81,13 @@ class Rep(Table):
 
 
 class Account(ConnectorTable):
-    """A mailbox or calendar; without `rep` the team's, whose own address may be given."""
+    """A mailbox or calendar; without `rep` the team's, whose own address may be given.
+
+    `reps` stands for a table each, whose `username` is the rep's address.
+    """
 
     rep: EmailAddress | None = None
+    reps: list[EmailAddress] = []
     address: EmailAddress | None = None
 
 

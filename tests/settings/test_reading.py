@@ -210,3 +210,46 @@ def test_the_file_is_found_where_it_is_named_first_then_in_the_folder(tmp_path):
 def test_without_any_file_init_is_advised(tmp_path):
     with pytest.raises(ConfigError, match="`crm-sync init` writes a commented one"):
         find_config(None, {}, tmp_path)
+
+
+def test_one_table_may_stand_for_several_reps(workspace, team):
+    settings = workspace.load(
+        f"""{team}
+        [[reps]]
+        email = "karin@acme.example"
+        [[reps]]
+        email = "daniel@acme.example"
+        [[mailboxes]]
+        reps = ["Karin@acme.example", "daniel@acme.example"]
+        connector = "imap"
+        host = "imap.acme.example"
+        """
+    )
+    accounts = settings.accounts
+    assert [a.name for a in accounts] == ["karin@acme.example/imap", "daniel@acme.example/imap"]
+    assert [a.options.username for a in accounts] == [a.rep for a in accounts]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('reps = ["nobody@acme.example"]', '"nobody@acme.example" is not declared as a rep'),
+        ("reps = []", "names nobody"),
+        ('reps = ["karin@acme.example"]\nusername = "k"', "can't stand beside reps"),
+        ('reps = ["karin@acme.example"]\n[[mailboxes]]\nconnector = "imap"\nhost = "h"\n'
+         'rep = "karin@acme.example"', "is the name of mailboxes number 1 already"),
+    ],
+)  # fmt: skip
+def test_faults_of_a_table_for_several_reps_are_told(workspace, team, lines, told):
+    problems = workspace.problems(
+        f"""{team}
+[[reps]]
+email = "karin@acme.example"
+[[mailboxes]]
+connector = "imap"
+host = "imap.acme.example"
+{lines}
+"""
+    )
+    assert len(problems) == 1
+    assert told in problems[0]

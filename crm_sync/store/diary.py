@@ -46,6 +46,12 @@ def interactions(
     return _shape(tx, query)
 
 
+def one(tx: Connection, interaction_id: int) -> dict[str, Any] | None:
+    """An interaction in the contract's shape, None when there is none of that number."""
+    found = _shape(tx, select(interaction).where(interaction.c.id == interaction_id))
+    return found[0] if found else None
+
+
 def _shape(tx: Connection, query: Select[Any]) -> list[dict[str, Any]]:
     rows = tx.execute(query).mappings().all()
     people = _People(tx, [row["id"] for row in rows])

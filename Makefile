@@ -30,8 +30,8 @@ floors: $(MARK)-dev
 machine: $(MARK)-dev ## the state machines for longer, with a new seed (EXAMPLES=2000)
 	@CRMSYNC_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/flow -k machine --timeout 3600 -s
 
-benchmark: $(MARK)-dev dovecot ## figures beside those of a bare loop, on one Dovecot
-	@$(BIN)/python -m tests.benchmarks.first_sync
+benchmark: $(MARK)-dev dovecot ## all figures beside those of peers (ARGS="sync delivery idle million": some)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 wheel: $(MARK)-dev
 	@$(BIN)/python -m build --wheel --no-isolation

@@ -4,6 +4,7 @@ Text times sort as they compare, read well in any database tool and cost nothing
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -120,8 +121,12 @@ account = Table(
     Column("complete_until", _Time),
     # The server it is on, lower case with its port: hosts have a circuit breaker of their own.
     Column("host", Text, nullable=False, default="", server_default=""),
+    # What the last failure was, in a word of `core.errors`; empty while all is well.
+    Column("trouble", Text, nullable=False, default="", server_default=""),
+    # Of its options, secrets included: where it differs, somebody has changed something.
+    Column("fingerprint", _Hash),
     # Octets received on that day (UTC), for accounts with a daily budget.
-    Column("octets", Integer, nullable=False, default=0, server_default="0"),
+    Column("octets", BigInteger, nullable=False, default=0, server_default="0"),
     Column("octets_day", String(10)),
 )
 # OAuth tokens, encrypted (law 13).
@@ -139,11 +144,13 @@ stream = Table(
     _of("account_id", "account"),
     Column("key", Text, nullable=False),
     Column("cursor", Text),
+    # As people know it; empty while the account does not list it.
     Column("name", Text, nullable=False, default="", server_default=""),
     # All that had arrived by then is known to be here; null until it was proved.
     Column("complete_until", _Time),
-    # When server and diary were compared last.
+    # When server and diary were compared last, and how much was found missing and is so still.
     Column("audited_at", _Time),
+    Column("gaps", Integer, nullable=False, default=0, server_default="0"),
     UniqueConstraint("account_id", "key"),
 )
 # Hosts that answer nobody: their accounts wait together (a circuit breaker).
@@ -295,6 +302,7 @@ wanted = Table(
     # What the header said of a first mail from outside, until its text was looked at too.
     Column("header", Text),
     Column("tries", Integer, nullable=False, default=0),
+    Column("next_try", _Time),
     Index("ix_wanted_stream_id", "stream_id"),
 )
 quarantine = Table(
@@ -337,6 +345,8 @@ address_event = Table(
     # Of an absence: the first day back, and the address of the deputy.
     Column("until", String(10)),
     Column("deputy", Text, nullable=False, default=""),
+    # The mail of ours that a bounce or complaint is about, where the outbox sent it.
+    Column("outbox_id", Integer),
 )
 
 reminder = Table(
@@ -388,5 +398,5 @@ outbox = Table(
     # The sender it leaves by; empty for the team's.
     Column("via", Text, nullable=False, default="", server_default=""),
     # Whether its copy in Sent is there: null where none is wanted.
-    Column("filed", Boolean),
+    Column("filed", Boolean, index=True),
 )

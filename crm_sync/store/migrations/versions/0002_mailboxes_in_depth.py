@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("until", sa.String(length=10), nullable=True),
         sa.Column("deputy", sa.Text(), nullable=False),
+        sa.Column("outbox_id", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_address_event")),
         sa.UniqueConstraint("natural_key", name=op.f("uq_address_event_natural_key")),
     )
@@ -52,14 +53,23 @@ def upgrade() -> None:
 
     with op.batch_alter_table("account", schema=None) as batch_op:
         batch_op.add_column(sa.Column("host", sa.Text(), server_default="", nullable=False))
-        batch_op.add_column(sa.Column("octets", sa.Integer(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("trouble", sa.Text(), server_default="", nullable=False))
+        batch_op.add_column(sa.Column("fingerprint", sa.LargeBinary(length=16), nullable=True))
+        batch_op.add_column(
+            sa.Column("octets", sa.BigInteger(), server_default="0", nullable=False)
+        )
         batch_op.add_column(sa.Column("octets_day", sa.String(length=10), nullable=True))
 
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.add_column(sa.Column("via", sa.Text(), server_default="", nullable=False))
         batch_op.add_column(sa.Column("filed", sa.Boolean(), nullable=True))
+        batch_op.create_index("ix_outbox_filed", ["filed"], unique=False)
 
     with op.batch_alter_table("stream", schema=None) as batch_op:
         batch_op.add_column(sa.Column("name", sa.Text(), server_default="", nullable=False))
         batch_op.add_column(sa.Column("complete_until", sa.String(length=20), nullable=True))
         batch_op.add_column(sa.Column("audited_at", sa.String(length=20), nullable=True))
+        batch_op.add_column(sa.Column("gaps", sa.Integer(), server_default="0", nullable=False))
+
+    with op.batch_alter_table("wanted", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("next_try", sa.String(length=20), nullable=True))

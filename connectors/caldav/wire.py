@@ -118,6 +118,7 @@ class Wire:
                 "the server is out of order at the moment",
                 where=self._options.where,
                 advice="Trying again later.",
+                kind="unavailable",
             )
         return answer
 
@@ -147,9 +148,11 @@ class Wire:
         where = self._options.where
         if getattr(no, "status", None) != 401:  # noqa: PLR2004  # nothing was offered to try
             what = "the server offers no way of signing in that we know"
-            return Refused(what, where=where, advice='Basic and Digest are known; check "auth".')
+            advice = 'Basic and Digest are known; check "auth".'
+            return Refused(what, where=where, advice=advice, kind="settings")
         advice = 'Check username and password = "secret:…"; some providers want an app password.'
-        return Refused("the server refused user name or password", where=where, advice=advice)
+        what = "the server refused user name or password"
+        return Refused(what, where=where, advice=advice, kind="password")
 
 
 def refusal(bad: BadAnswer, options: CaldavOptions, scope: Scope) -> CrmSyncError:
@@ -196,7 +199,7 @@ def connecting(failure: BaseException, options: CaldavOptions) -> CrmSyncError:
         what, advice = "nobody listens there", "Check the port in url, and whether the server runs."
     else:
         what, advice = "the connection failed", "Trying again later."
-    return Unreachable(what, where=where, advice=advice)
+    return Unreachable(what, where=where, advice=advice, kind="network", scope="host")
 
 
 def _refused(failure: BaseException, options: CaldavOptions) -> tuple[str, str] | None:

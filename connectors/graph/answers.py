@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from connectors.graph.options import GraphOptions
+from connectors.oauth.failures import command
 from crm_sync.core.errors import CrmSyncError, Refused, Throttled, Unreachable
 
 Json = Mapping[str, Any]
@@ -130,23 +131,27 @@ def failure(answer: Answer, options: GraphOptions, account: str, now: datetime) 
         return sign_in_ended(options, account)
     if answer.is_no_mailbox:
         advice = "Check username, and that the mailbox has a licence for Exchange Online."
-        return Refused("there is no such mailbox", where=account, advice=advice)
+        what = "there is no such mailbox"
+        return Refused(what, where=account, advice=advice, kind="permission")
     if answer.code in _NOT_AS_SENDER:
         advice = "Check from, or give this mailbox the right to send as that address."
-        return Refused("this mailbox may not send as this address", where=account, advice=advice)
+        what = "this mailbox may not send as this address"
+        return Refused(what, where=account, advice=advice, kind="permission")
     if answer.status == FORBIDDEN:
         return _forbidden(options, account)
     what = f"Microsoft Graph failed (status {answer.status})"
-    return Unreachable(what, where=account, advice="Trying again later.")
+    return Unreachable(what, where=account, advice="Trying again later.", kind="unavailable")
 
 
 def sign_in_ended(options: GraphOptions, account: str) -> Refused:
     """The error for a sign-in that a human has to renew."""
     if options.is_app_only:
         advice = "Check tenant, client_id and the secret or certificate; they expire."
-        return Refused("Microsoft refuses the application's sign-in", where=account, advice=advice)
-    advice = f"Run `crm-sync login {account}`."
-    return Refused("Microsoft asks to sign in again", where=account, advice=advice)
+        what = "Microsoft refuses the application's sign-in"
+        return Refused(what, where=account, advice=advice, kind="registration")
+    advice = f"Run: {command(account)}"
+    what = "Microsoft asks to sign in again"
+    return Refused(what, where=account, advice=advice, kind="consent")
 
 
 def _forbidden(options: GraphOptions, account: str) -> Refused:
@@ -159,9 +164,10 @@ def _forbidden(options: GraphOptions, account: str) -> Refused:
     else:
         advice = (
             f"In Entra, give the application the delegated permission {names} of Microsoft Graph,"
-            f" then run `crm-sync login {account}`; whoever signs in needs access to the mailbox."
+            f" then run `{command(account)}`; whoever signs in needs access to the mailbox."
         )
-    return Refused(f"Microsoft denies access: {names} is missing", where=account, advice=advice)
+    what = f"Microsoft denies access: {names} is missing"
+    return Refused(what, where=account, advice=advice, kind="permission")
 
 
 def retry_at(headers: Mapping[str, str], now: datetime) -> datetime | None:

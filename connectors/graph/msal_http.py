@@ -83,7 +83,8 @@ class MsalHttp:
 
     def _out_of_order(self) -> Unreachable:
         what = "Microsoft's sign-in is out of order at the moment"
-        return Unreachable(what, where=self._account, advice="Trying again later.")
+        advice = "Trying again later."
+        return Unreachable(what, where=self._account, advice=advice, kind="unavailable")
 
 
 def _with_query(url: str, params: Mapping[str, str] | None) -> str:

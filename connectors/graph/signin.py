@@ -23,6 +23,7 @@ from connectors.graph.answers import sign_in_ended, text
 from connectors.graph.msal_http import MsalHttp
 from connectors.graph.options import GraphOptions
 from connectors.graph.transport import Transport
+from connectors.oauth.failures import command
 from connectors.oauth.landing import Landing
 from crm_sync.core.clean import clean
 from crm_sync.core.errors import CrmSyncError, Refused, Unreachable, UsageError
@@ -123,7 +124,7 @@ class SignIn:
                 return fields
             if pasted:
                 prompt.show("That is not the address of this sign-in's last page; copy all of it.")
-        advice = f"Run `crm-sync login {self._account}` again."
+        advice = f"Run again: {command(self._account)}"
         raise Unreachable("nobody signed in in time", where=self._account, advice=advice)
 
     def _fetch(self, *, force: bool) -> None:
@@ -175,7 +176,7 @@ class SignIn:
         except ImportError as error:
             what = "the library for Microsoft's sign-in is missing"
             advice = 'Install it: pip install "crm-sync[microsoft]".'
-            raise Refused(what, where=self._account, advice=advice) from error
+            raise Refused(what, where=self._account, advice=advice, kind="settings") from error
 
     @cached_property
     def _cache(self) -> Any:
@@ -213,7 +214,7 @@ class SignIn:
         except (OSError, ValueError, TypeError) as error:
             what = "the certificate file can't be used"
             advice = "certificate_file is a PEM file with the private key and the certificate."
-            raise Refused(what, where=self._account, advice=advice) from error
+            raise Refused(what, where=self._account, advice=advice, kind="settings") from error
         return {"private_key": pem, "public_certificate": pem}
 
     def _ask(self, question: Callable[[], Any]) -> Any:
@@ -225,10 +226,8 @@ class SignIn:
         except ValueError as error:
             if self._application is not None:
                 raise
-            advice = "Check tenant and authority."
-            raise Refused(
-                "Microsoft knows no such tenant", where=self._account, advice=advice
-            ) from error
+            what, advice = "Microsoft knows no such tenant", "Check tenant and authority."
+            raise Refused(what, where=self._account, advice=advice, kind="settings") from error
         except Exception as error:
             what = "the answer of Microsoft's sign-in makes no sense"
             raise Unreachable(what, where=self._account, advice="Trying again later.") from error
@@ -241,13 +240,14 @@ class SignIn:
         code = text(result.get("error"))
         if code in _PASSING or not code:
             what = "Microsoft's sign-in is out of order at the moment"
-            return Unreachable(what, where=self._account, advice="Trying again later.")
+            advice = "Trying again later."
+            return Unreachable(what, where=self._account, advice=advice, kind="unavailable")
         if code in _OURS:
             advice = (
                 "Check client_id, tenant and the secret or certificate, which may have expired."
             )
             what = "Microsoft refuses the application registration"
-            return Refused(what, where=self._account, advice=advice)
+            return Refused(what, where=self._account, advice=advice, kind="registration")
         return sign_in_ended(self._options, self._account)
 
     def _scopes(self) -> list[str]:

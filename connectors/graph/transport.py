@@ -137,12 +137,15 @@ class Transport:
         where, causes = self._account, list(_causes(failure))
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
             advice = "Name the authority's file as ca_file, if a proxy of yours is between."
-            return Refused("Microsoft's certificate can't be verified", where=where, advice=advice)
+            what = "Microsoft's certificate can't be verified"
+            return Refused(what, where=where, advice=advice, kind="certificate", scope="host")
         if isinstance(failure, FileNotFoundError | PermissionError):
             what = "the file of the certificate authority can't be read"
-            return Refused(what, where=where, advice="Check ca_file and who may read it.")
+            advice = "Check ca_file and who may read it."
+            return Refused(what, where=where, advice=advice, kind="settings")
         if isinstance(failure, httpx2.InvalidURL | httpx2.UnsupportedProtocol):
-            return Refused("the address is none", where=where, advice="Check base_url.")
+            what, advice = "the address is none", "Check base_url."
+            return Refused(what, where=where, advice=advice, kind="settings")
         if any(isinstance(cause, socket.gaierror) for cause in causes):
             what, advice = "Microsoft's host is not found", "Check the name servers."
         elif isinstance(failure, httpx2.TimeoutException):
@@ -150,7 +153,7 @@ class Transport:
         else:
             what = "the connection to Microsoft failed"
             advice = "Check network and proxy; trying again later."
-        return Unreachable(what, where=where, advice=advice)
+        return Unreachable(what, where=where, advice=advice, kind="network", scope="host")
 
 
 def _causes(failure: BaseException | None) -> Iterator[BaseException]:

@@ -48,6 +48,7 @@ class Credentials:
                 f"the server offers no sign-in by {mechanism.name}",
                 where=options.where,
                 advice="Check host, and auth; it may want TLS first.",
+                kind="settings",
             )
         self._used = self.tokens.access()
         message = initial_response(

@@ -8,14 +8,16 @@ import imaplib
 import re
 import socket
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from connectors.imap.connection import NoStartTls
 from connectors.imap.options import ImapOptions
-from connectors.imap.wire import Forbidden, Garbled
+from connectors.imap.wire import ConnectionLost, Forbidden, Garbled
 from crm_sync.core.clean import clean
-from crm_sync.core.errors import CrmSyncError, Refused, Throttled, Unreachable
+from crm_sync.core.errors import CrmSyncError, Kind, Refused, Scope, Throttled, Unreachable
 
 LOST: Final = (OSError, imaplib.IMAP4.error, Garbled, NoStartTls, EOFError)
 """What may come out of a connection when it is not to be used any more."""
@@ -23,60 +25,173 @@ LOST: Final = (OSError, imaplib.IMAP4.error, Garbled, NoStartTls, EOFError)
 _CODE: Final = re.compile(rb"\s*\[([A-Za-z0-9-]+)")
 _BACK_OFF: Final = re.compile(r"backoff time:\s*(\d{1,9})\s*milliseconds", re.IGNORECASE)
 _LONGEST_WAIT: Final = timedelta(hours=24)
-_QUOTA_WAIT: Final = timedelta(hours=1)
+_LATER: Final = "Trying again later."
 
-_SLOWED: Final = re.compile(r"throttl|bandwidth limit|rate limit|overquota", re.IGNORECASE)
-_CROWDED: Final = re.compile(
-    r"too many|maximum number of connections|simultaneous|connection limit", re.IGNORECASE
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A row of the tables below: what it is, what a person reads, and the pause it asks for.
+
+    The sentences know {user}, {proof} (password or sign-in) and {doing} (the sign-in, a command).
+    """
+
+    kind: Kind
+    what: str
+    advice: str = _LATER
+    refused: bool = False
+    pause: timedelta | None = None
+    scope: Scope = "account"
+
+    def error(self, where: str, now: datetime, **words: str) -> CrmSyncError:
+        what, advice = self.what.format(**words), self.advice.format(**words)
+        if self.refused:
+            return Refused(what, where=where, advice=advice, kind=self.kind, scope=self.scope)
+        if self.kind in {"throttled", "quota"}:
+            at = None if self.pause is None else now + self.pause
+            return Throttled(what, retry_at=at, where=where, advice=advice, kind=self.kind)
+        return Unreachable(what, where=where, advice=advice, kind=self.kind, scope=self.scope)
+
+
+# -- what a NO, BAD or BYE may mean ---------------------------------------------------------------
+
+_THROTTLED: Final = _Failure("throttled", "the server asks for a pause")
+_QUOTA: Final = _Failure(
+    "quota",
+    "the account has used up its share of traffic",
+    "The provider counts bytes a day; the next try is in an hour.",
+    pause=timedelta(hours=1),
 )
-_POLICIES: Final = (
-    (
-        re.compile(r"web login required|via your web browser", re.IGNORECASE),
-        "the provider wants {user} to sign in with a browser first",
-        "Sign in there once, then try again.",
-    ),
-    (
-        re.compile(r"application.specific password", re.IGNORECASE),
-        "the server wants an app password for {user}",
-        "Make one in the account's security settings and store it as the password.",
-    ),
-    (
-        re.compile(r"imap (access )?is disabled|enable imap", re.IGNORECASE),
-        "IMAP is switched off for {user}",
-        "The provider's admin can switch it on.",
-    ),
+_CONNECTIONS: Final = _Failure(
+    "connections",
+    "too many connections to the mailbox",
+    "Other programs may hold connections open; trying again later.",
 )
-_ABOUT_THE_USER: Final = {
-    "AUTHENTICATIONFAILED": "the server refused the {proof} of {user}",
-    "EXPIRED": "the {proof} of {user} has expired",
-    "AUTHORIZATIONFAILED": "{user} may not use this mailbox",
-    "NOPERM": "{user} may not use this mailbox",
-    "PRIVACYREQUIRED": "the server takes passwords only over TLS",
+_UNAVAILABLE: Final = _Failure(
+    "unavailable", "the server says that it is not available at the moment"
+)
+_BROKEN: Final = _Failure(
+    "unavailable", "the server has a fault of its own", "Its admin can find it; trying again later."
+)
+_BROWSER: Final = _Failure(
+    "policy",
+    "the provider wants {user} to sign in with a browser first",
+    "Sign in there once, then try again.",
+    refused=True,
+)
+_APP_PASSWORD: Final = _Failure(
+    "policy",
+    "the server wants an app password for {user}",
+    "Make one in the account's security settings and store it as the password.",
+    refused=True,
+)
+_SWITCHED_OFF: Final = _Failure(
+    "policy",
+    "IMAP is switched off for {user}",
+    "The provider's admin can switch it on.",
+    refused=True,
+)
+_NOT_CONNECTED: Final = _Failure(
+    "policy",
+    "the mailbox is not connected",
+    "IMAP or the licence of the mailbox may be switched off.",
+)
+
+_BY_CODE: Final[Mapping[str, _Failure]] = {
+    "OVERQUOTA": _QUOTA,
+    "THROTTLED": _THROTTLED,
+    "LIMIT": _CONNECTIONS,
+    "SERVERBUG": _BROKEN,
+    "CONTACTADMIN": _BROKEN,
 }
-_NOT_CONNECTED: Final = re.compile(r"authenticated but not connected", re.IGNORECASE)
-_PASSING: Final = re.compile(
-    r"unavailable|temporar|try again|later|internal|timed? ?out|overload", re.IGNORECASE
+"""Codes that say all there is to say."""
+
+_BY_WORDS: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), failure)
+    for pattern, failure in (
+        (r"bandwidth limit|overquota|exceeded (command|bandwidth)", _QUOTA),
+        (r"throttl|rate limit|backoff time", _THROTTLED),
+        (
+            r"too many|maximum number of connections|simultaneous|connection limit",
+            _CONNECTIONS,
+        ),
+        (r"web login required|via your web browser", _BROWSER),
+        (r"application.specific password", _APP_PASSWORD),
+        (r"imap (access )?is disabled|enable imap", _SWITCHED_OFF),
+        (r"authenticated but not connected", _NOT_CONNECTED),
+        (
+            r"unavailable|temporar|try again|later|internal|timed? ?out|overload",
+            _UNAVAILABLE,
+        ),
+    )
 )
+"""What servers say without a code, or behind one that may mean anything ([ALERT])."""
+
+_BY_VAGUE_CODE: Final[Mapping[str, _Failure]] = {"UNAVAILABLE": _UNAVAILABLE, "INUSE": _UNAVAILABLE}
+"""Codes that their text may say more exactly: some servers say UNAVAILABLE of connections."""
+
+_LOAD: Final = (_THROTTLED, _QUOTA, _CONNECTIONS)
+
+_PASSWORD_ADVICE: Final = 'Check username and password = "secret:…".'  # noqa: S105  # words
+_FORBIDDEN_BOX: Final = _Failure(
+    "permission",
+    "{user} may not use this mailbox",
+    "Its owner or the server's admin can allow it.",
+    refused=True,
+)
+_ONLY_TLS: Final = _Failure(
+    "settings",
+    "the server takes passwords only over TLS",
+    'Write security = "tls" or "starttls".',
+    refused=True,
+)
+_REJECTED: Final = _Failure(
+    "password", "the server refused the {proof} of {user}", "{remedy}", refused=True
+)
+_SIGN_IN_BY_CODE: Final[Mapping[str, _Failure]] = {
+    "AUTHENTICATIONFAILED": _REJECTED,
+    "EXPIRED": _Failure("password", "the {proof} of {user} has expired", "{remedy}", refused=True),
+    "AUTHORIZATIONFAILED": _FORBIDDEN_BOX,
+    "NOPERM": _FORBIDDEN_BOX,
+    "PRIVACYREQUIRED": _ONLY_TLS,
+}
+_UNEXPLAINED: Final = _Failure("sign_in", _REJECTED.what, "{remedy}", refused=True)
+"""Microsoft says so of a wrong password, of a mailbox without IMAP and of too many tries."""
+
+_FORBIDDEN: Final = _Failure(
+    "permission", "the server does not allow {doing}", "The server's admin can allow it.", True
+)
+_COMMAND_BY_CODE: Final = dict.fromkeys(
+    ("NOPERM", "AUTHORIZATIONFAILED", "PRIVACYREQUIRED"), _FORBIDDEN
+)
+_SOME_NO: Final = _Failure("", "the server says no to {doing}")
+
+# -- why there is no connection -------------------------------------------------------------------
+
+_SESSION_ENDED: Final = re.compile(r"session (has )?expired", re.IGNORECASE)
+"""Gmail's farewell when a token has ended; said to a new session too, it is about traffic."""
+
+_NO_IMAP: Final = _Failure("network", "what the server says is no IMAP", "Check host and port.")
+_NO_TLS: Final = _Failure("certificate", "TLS with the server failed", "Check port and security.")
+_HUNG_UP: Final = _Failure("network", "the server closed the connection")
+_BROKE: Final = _Failure("network", "the server closed the connection", scope="host")
 _NO_FOLDER: Final = re.compile(
     r"(does not|doesn't|doesn.t) exist|unknown mailbox|no such|not found|nonexist|can't be selected"
     r"|not selectable",
     re.IGNORECASE,
 )
 
+_UNKNOWN_AUTHORITY: Final = (
+    "the certificate of the server is from an authority unknown here",
+    "Name that authority's file as ca_file if it is yours.",
+)
 _CERTIFICATE: Final = {
     10: ("the certificate of the server has expired", "Ask its admin to renew it."),
     18: (
         "the certificate of the server is signed by itself",
         "Name the certificate's file as ca_file if it is yours.",
     ),
-    19: (
-        "the certificate of the server is from an authority unknown here",
-        "Name that authority's file as ca_file if it is yours.",
-    ),
-    20: (
-        "the certificate of the server is from an authority unknown here",
-        "Name that authority's file as ca_file if it is yours.",
-    ),
+    19: _UNKNOWN_AUTHORITY,
+    20: _UNKNOWN_AUTHORITY,
     62: (
         "the certificate of the server is for another name",
         "Write host as the certificate has it.",
@@ -92,40 +207,61 @@ class NoTls(Exception):  # noqa: N818  # a state of the server, not an error of 
     """What answers on the port does not speak TLS."""
 
 
-_KINDS: Final[tuple[tuple[type | tuple[type, ...], bool, str, str], ...]] = (
+_BY_TYPE: Final[tuple[tuple[type | tuple[type, ...], _Failure], ...]] = (
     (
         NoTls,
-        True,
-        "the server does not speak TLS on this port",
-        'Check port and security: 993 is "tls", 143 "starttls".',
+        _Failure(
+            "settings",
+            "the server does not speak TLS on this port",
+            'Check port and security: 993 is "tls", 143 "starttls".',
+            refused=True,
+        ),
     ),
     (
         NoStartTls,
-        True,
-        "the server offers no STARTTLS",
-        'Try security = "tls" on port 993; the password is not sent in clear.',
+        _Failure(
+            "settings",
+            "the server offers no STARTTLS",
+            'Try security = "tls" on port 993; the password is not sent in clear.',
+            refused=True,
+        ),
     ),
     (
         (FileNotFoundError, PermissionError, IsADirectoryError),
-        True,
-        "the file of the certificate authority can't be read",
-        "Check ca_file and who may read it.",
+        _Failure(
+            "settings",
+            "the file of the certificate authority can't be read",
+            "Check ca_file and who may read it.",
+            refused=True,
+        ),
     ),
-    (socket.gaierror, False, "no such host", "Check host and the name servers."),
+    (
+        socket.gaierror,
+        _Failure("network", "no such host", "Check host and the name servers.", scope="host"),
+    ),
     (
         ConnectionRefusedError,
-        False,
-        "nobody listens there",
-        "Check port, and whether the server runs.",
+        _Failure(
+            "network",
+            "nobody listens there",
+            "Check port, and whether the server runs.",
+            scope="host",
+        ),
     ),
     (
         TimeoutError,
-        False,
-        "the server is silent",
-        "It may be overloaded or behind a firewall; trying again later.",
+        _Failure(
+            "network",
+            "the server is silent",
+            "It may be overloaded or behind a firewall; trying again later.",
+            scope="host",
+        ),
     ),
+    (Garbled, _NO_IMAP),
+    (ssl.SSLError, _NO_TLS),
+    ((ConnectionLost, imaplib.IMAP4.error), _HUNG_UP),
+    (OSError, _BROKE),
 )
-"""Kinds of failures: whether asking again is useless, what happened, what to do."""
 
 
 def code_of(text: bytes) -> str:
@@ -143,10 +279,7 @@ def is_missing(text: bytes) -> bool:
 
 def asks_to_wait(text: bytes) -> bool:
     """Whether a NO or BAD is about load, not about what was asked."""
-    said = text.decode("latin-1")
-    return code_of(text) in {"OVERQUOTA", "LIMIT", "THROTTLED", "UNAVAILABLE", "INUSE"} or bool(
-        _SLOWED.search(said) or _CROWDED.search(said)
-    )
+    return code_of(text) in _BY_VAGUE_CODE or _known(text) in _LOAD
 
 
 def connecting(error: BaseException, options: ImapOptions, now: datetime) -> CrmSyncError:
@@ -156,27 +289,24 @@ def connecting(error: BaseException, options: ImapOptions, now: datetime) -> Crm
         return error
     if isinstance(error, ssl.SSLCertVerificationError):
         what, advice = _CERTIFICATE.get(error.verify_code, _UNVERIFIED)
-        return Refused(what, where=where, advice=advice)
+        return Refused(what, where=where, advice=advice, kind="certificate", scope="host")
     if isinstance(error, ssl.SSLError) and "WRONG_VERSION" in str(error):
         error = NoTls()
-    for kinds, refused, what, advice in _KINDS:
-        if isinstance(error, kinds):
-            return (Refused if refused else Unreachable)(what, where=where, advice=advice)
-    return _by_words(error, where, now)
-
-
-def _by_words(error: BaseException, where: str, now: datetime) -> CrmSyncError:
-    said = " ".join(str(a) for a in error.args).encode("latin-1", "replace")
-    said = re.sub(rb"^b['\"]\* (BYE|NO|BAD) |^\* BYE ", b"", said)
+    said = _farewell(error)
     if asks_to_wait(said):
         return answer(said, "the connection", where, now)
-    if isinstance(error, Garbled):
-        what, advice = "what the server says is no IMAP", "Check host and port."
-    elif isinstance(error, ssl.SSLError):
-        what, advice = "TLS with the server failed", "Check port and security."
-    else:
-        what, advice = "the server closed the connection", "Trying again later."
-    return Unreachable(what, where=where, advice=advice)
+    if _SESSION_ENDED.search(said.decode("latin-1")):
+        return _QUOTA.error(where, now)
+    failure = next((f for types, f in _BY_TYPE if isinstance(error, types)), _HUNG_UP)
+    return failure.error(where, now)
+
+
+def _farewell(error: BaseException) -> bytes:
+    """What the server said when it hung up."""
+    if isinstance(error, OSError) and not isinstance(error, ConnectionLost):
+        return b""
+    said = " ".join(str(a) for a in error.args).encode("latin-1", "replace")
+    return re.sub(rb"^b['\"]\* (BYE|NO|BAD) |^\* BYE ", b"", said)
 
 
 def signing_in(text: bytes, options: ImapOptions, now: datetime, remedy: str = "") -> CrmSyncError:
@@ -184,27 +314,26 @@ def signing_in(text: bytes, options: ImapOptions, now: datetime, remedy: str = "
 
     `remedy` is what helps where there is no password.
     """
-    said, code, user = text.decode("latin-1"), code_of(text), clean(options.username, 100)
-    for pattern, what, advice in _POLICIES:
-        if pattern.search(said):
-            return Refused(what.format(user=user), where=options.where, advice=advice)
-    passing = code in {"SERVERBUG", "CONTACTADMIN"} or asks_to_wait(text) or _PASSING.search(said)
-    if passing and code not in _ABOUT_THE_USER:
-        return answer(text, "the sign-in", options.where, now)
-    is_password = options.auth == "password"
-    what = _ABOUT_THE_USER.get(code, _ABOUT_THE_USER["AUTHENTICATIONFAILED"])
-    what = what.format(user=user, proof="password" if is_password else "sign-in")
-    advice = 'Check username and password = "secret:…".' if is_password else remedy
-    return Refused(what, where=options.where, advice=advice)
+    by_password = options.auth == "password"
+    failure = _SIGN_IN_BY_CODE.get(code_of(text)) or _known(text) or _UNEXPLAINED
+    error = _stated(failure, text).error(
+        options.where,
+        now,
+        user=clean(options.username, 100),
+        proof="password" if by_password else "sign-in",
+        doing="the sign-in",
+        remedy=_PASSWORD_ADVICE if by_password else remedy,
+    )
+    if error.kind == "password" and not by_password:
+        error.kind = "consent"
+    return error
 
 
 def rejects_token(text: bytes) -> bool:
     """Whether a no at the sign-in may be about the access token, so that another one may do."""
-    said, code = text.decode("latin-1"), code_of(text)
-    if code:
+    if code := code_of(text):
         return code in {"AUTHENTICATIONFAILED", "EXPIRED"}
-    told = asks_to_wait(text) or _PASSING.search(said)
-    return not told and not any(pattern.search(said) for pattern, *_ in _POLICIES)
+    return _known(text) is None
 
 
 def unsendable(_: Forbidden, options: ImapOptions) -> CrmSyncError:
@@ -213,38 +342,29 @@ def unsendable(_: Forbidden, options: ImapOptions) -> CrmSyncError:
         "the user name or the password holds a line break",
         where=options.where,
         advice="Look for one at the end of the secret's file.",
+        kind="settings",
     )
 
 
 def answer(text: bytes, doing: str, where: str, now: datetime) -> CrmSyncError:
     """Why the server answered NO, BAD or BYE to `doing` ("the sign-in", "EXAMINE")."""
+    failure = _COMMAND_BY_CODE.get(code_of(text)) or _known(text) or _SOME_NO
+    return _stated(failure, text).error(where, now, doing=doing, user="the user")
+
+
+def _known(text: bytes) -> _Failure | None:
+    """The row for what holds at the sign-in and later; None for what says nothing we know."""
     said, code = text.decode("latin-1"), code_of(text)
-    if throttled := _throttled(said, code, where, now):
-        return throttled
-    kind: type[Unreachable | Refused] = Unreachable
-    what, advice = f"the server says no to {doing}", "Trying again later."
-    if code == "LIMIT" or _CROWDED.search(said):
-        what = "too many connections to the mailbox"
-        advice = "Other programs may hold connections open; trying again later."
-    elif _NOT_CONNECTED.search(said):
-        what = "the mailbox is not connected"
-        advice = "IMAP or the licence of the mailbox may be switched off."
-    elif code in {"NOPERM", "AUTHORIZATIONFAILED", "PRIVACYREQUIRED"}:
-        kind, what = Refused, f"the server does not allow {doing}"
-        advice = "The server's admin can allow it."
-    elif code == "UNAVAILABLE" or _PASSING.search(said):
-        what = "the server says that it is not available at the moment"
-    return kind(what, where=where, advice=advice)
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    by_words = next((failure for words, failure in _BY_WORDS if words.search(said)), None)
+    return by_words or _BY_VAGUE_CODE.get(code)
 
 
-def _throttled(said: str, code: str, where: str, now: datetime) -> Throttled | None:
-    if found := _BACK_OFF.search(said):
-        wait = min(timedelta(milliseconds=int(found[1])), _LONGEST_WAIT)
-        return Throttled("the server asks for a pause", retry_at=now + wait, where=where)
-    if code == "OVERQUOTA" or "bandwidth" in said.lower():
-        advice = "The provider counts bytes a day; the next try is in an hour."
-        what = "the account has used up its share of traffic"
-        return Throttled(what, retry_at=now + _QUOTA_WAIT, where=where, advice=advice)
-    if code == "THROTTLED" or _SLOWED.search(said):
-        return Throttled("the server asks for a pause", where=where)
-    return None
+def _stated(failure: _Failure, text: bytes) -> _Failure:
+    """The row with the pause that the server itself named, as Exchange does."""
+    found = _BACK_OFF.search(text.decode("latin-1"))
+    if found is None or failure.refused:
+        return failure
+    wait = min(timedelta(milliseconds=int(found[1])), _LONGEST_WAIT)
+    return replace(_THROTTLED, pause=wait)

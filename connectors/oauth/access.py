@@ -10,7 +10,7 @@ from connectors.oauth import failures
 from connectors.oauth.grant import AccessToken, Grant
 from connectors.oauth.provider import Provider
 from connectors.oauth.wire import post
-from crm_sync.core.errors import Refused
+from crm_sync.core.errors import CrmSyncError, Refused
 from crm_sync.core.records import Finding
 from crm_sync.ports import Surroundings, Tokens
 
@@ -25,6 +25,7 @@ JUST_RENEWED: Final = timedelta(minutes=5)
 
 _IDLE: Final = timedelta(days=70)
 _SECRET_WARNING: Final = timedelta(days=30)
+_END_WARNING: Final = timedelta(days=14)
 
 
 class TokenSource(Protocol):
@@ -45,6 +46,10 @@ class TokenSource(Protocol):
 
     def findings(self) -> Iterator[Finding]:
         """What `doctor` says of the sign-in, without asking anybody. Raises `Refused`."""
+        ...
+
+    def ends_at(self) -> datetime | None:
+        """When a person has to sign in again, where that is known in advance. Never raises."""
         ...
 
 
@@ -81,6 +86,7 @@ class UserTokens:
         """See `TokenSource.findings`: how old the sign-in is, and whether the secret expires."""
         yield from secret_findings(self._provider, self._clock.now())
         grant = self._grant(self._place())
+        yield from self._end_findings(grant)
         days = (self._clock.now() - grant.renewed_at).days
         name = f"signed in, last renewed {days} days ago"
         if timedelta(days=days) < _IDLE:
@@ -91,6 +97,24 @@ class UserTokens:
             ok=True,
             problem="providers forget sign-ins that are not used for 90 days to 6 months",
             advice=f"Pull the account, or run: {failures.command(self._account)}",
+        )
+
+    def ends_at(self) -> datetime | None:
+        """See `TokenSource.ends_at`."""
+        try:
+            return self._grant(self._place()).ends_at
+        except CrmSyncError:
+            return None
+
+    def _end_findings(self, grant: Grant) -> Iterator[Finding]:
+        if grant.ends_at is None:
+            return
+        left = grant.ends_at - self._clock.now()
+        yield Finding(
+            f"signed in until {grant.ends_at:%Y-%m-%d}",
+            ok=left > timedelta(),
+            problem="" if left > _END_WARNING else "the provider ends the sign-in by then",
+            advice="" if left > _END_WARNING else f"Run: {failures.command(self._account)}",
         )
 
     def _is_good(self, access: AccessToken, rejected: str) -> bool:

@@ -38,12 +38,14 @@ def refusal(answer: Answer, *, where: str, now: datetime) -> CrmSyncError:
             where=where,
             advice="Its registration must exist and its secret must not have expired; an admin "
             "makes a new secret there and puts it into the configuration.",
+            kind="registration",
         )
     busy = answer.status == _BUSY or (answer.status == _DOWN and answer.retry_after)
     if busy or answer.error == "slow_down":
         what = "the provider asks to wait with signing in"
         return Throttled(what, retry_at=retry_at(answer.retry_after, now), where=where)
-    return Unreachable(_trouble(answer), where=where, advice="Signing in is tried again later.")
+    advice = "Signing in is tried again later."
+    return Unreachable(_trouble(answer), where=where, advice=advice, kind="unavailable")
 
 
 def sign_in_again(where: str, what: str = "") -> Refused:
@@ -52,6 +54,7 @@ def sign_in_again(where: str, what: str = "") -> Refused:
         what or "the permission to use the account was withdrawn or has run out",
         where=where,
         advice=f"Run: {command(where)}",
+        kind="consent",
     )
 
 

@@ -93,6 +93,10 @@ class ServiceAccountTokens:
         self._key()
         yield Finding(f"service account for {self._user}", ok=True)
 
+    def ends_at(self) -> datetime | None:
+        """See `TokenSource.ends_at`: nobody signs in."""
+        return None
+
     def _ask(self, now: datetime) -> AccessToken:
         info = self._key()
         form = {"grant_type": _ASSERTION, "assertion": self._assertion(info, now)}
@@ -111,6 +115,7 @@ class ServiceAccountTokens:
                 "service accounts need a package that is missing (google-auth)",
                 where=self._account,
                 advice='Install it with: pip install "crm-sync[google]"',
+                kind="settings",
             ) from None
         issued = int(now.timestamp())
         claims = {
@@ -148,6 +153,7 @@ class ServiceAccountTokens:
             f"service_account_file {what}",
             where=self._account,
             advice="Make a key of the service account as JSON in Google's console and name it.",
+            kind="settings",
         )
 
     def _refusal(self, answer: Answer, now: datetime) -> CrmSyncError:
@@ -158,6 +164,7 @@ class ServiceAccountTokens:
                 where=self._account,
                 advice="In Google's admin console under Security, API controls, Domain-wide "
                 f"delegation, add the service account's client id with the scope {self._scope}",
+                kind="registration",
             )
         if answer.error in failures.SIGN_IN_AGAIN | failures.REGISTRATION:
             return Refused(
@@ -165,5 +172,6 @@ class ServiceAccountTokens:
                 where=self._account,
                 advice="Check username (a user of the Workspace), the key in "
                 "service_account_file, and this machine's clock.",
+                kind="registration",
             )
         return failures.refusal(answer, where=self._account, now=now)

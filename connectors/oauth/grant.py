@@ -26,7 +26,7 @@ class Grant:
     """A person's permission: how to get access tokens, and the newest of them.
 
     `renewed_at` is when the provider last gave a token for it; `refused_at` when it last said that
-    the permission is gone.
+    the permission is gone. `ends_at` is when it will be, where the provider says so in advance.
     """
 
     client_id: str
@@ -34,10 +34,12 @@ class Grant:
     access: AccessToken
     renewed_at: datetime
     refused_at: datetime | None = None
+    ends_at: datetime | None = None
 
     def dumps(self) -> str:
         """The text to seal."""
         refused = self.refused_at.isoformat() if self.refused_at else None
+        ends = self.ends_at.isoformat() if self.ends_at else None
         return json.dumps(
             {
                 "v": _VERSION,
@@ -47,6 +49,7 @@ class Grant:
                 "expires": self.access.expires_at.isoformat(),
                 "renewed": self.renewed_at.isoformat(),
                 "refused": refused,
+                "ends": ends,
             }
         )
 
@@ -63,6 +66,7 @@ class Grant:
                 access=AccessToken(str(data["access"]), _moment(data["expires"])),
                 renewed_at=_moment(data["renewed"]),
                 refused_at=_moment(data["refused"]) if data["refused"] else None,
+                ends_at=_moment(data["ends"]) if data.get("ends") else None,
             )
         except (ValueError, TypeError, KeyError):
             return None
@@ -75,8 +79,15 @@ class Grant:
         access = access_token_in(answer, now)
         if access is None:
             return None
-        rotated = refresh_token_in(answer) or self.refresh_token
-        return replace(self, refresh_token=rotated, access=access, renewed_at=now, refused_at=None)
+        rotated = refresh_token_in(answer)
+        return replace(
+            self,
+            refresh_token=rotated or self.refresh_token,
+            access=access,
+            renewed_at=now,
+            refused_at=None,
+            ends_at=end_of_grant(answer, now) or (None if rotated else self.ends_at),
+        )
 
 
 def access_token_in(answer: Answer, now: datetime) -> AccessToken | None:
@@ -95,6 +106,18 @@ def refresh_token_in(answer: Answer) -> str:
     """The refresh token of an answer; "" when there is no usable one."""
     text = answer.text("refresh_token")
     return text if _TOKEN.fullmatch(text) else ""
+
+
+def end_of_grant(answer: Answer, now: datetime) -> datetime | None:
+    """When the refresh token of an answer ends, where the provider tells it.
+
+    Google does under the first name, for applications in testing (seven days) and for sign-ins a
+    person limited; Keycloak under the second. None and zero mean: not known in advance.
+    """
+    for name in ("refresh_token_expires_in", "refresh_expires_in"):
+        if (seconds := answer.number(name, 0)) > 0:
+            return now + timedelta(seconds=seconds)
+    return None
 
 
 def _moment(text: str) -> datetime:

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from connectors.oauth import failures
-from connectors.oauth.grant import Grant, access_token_in, refresh_token_in
+from connectors.oauth.grant import Grant, access_token_in, end_of_grant, refresh_token_in
 from connectors.oauth.landing import Landing
 from connectors.oauth.provider import Provider
 from connectors.oauth.wire import Answer, post
@@ -218,7 +218,8 @@ def _grant(provider: Provider, answer: Answer, surroundings: Surroundings) -> Gr
             advice="Remove the application's access in the account's security settings and sign "
             "in again.",
         )
-    return Grant(provider.client_id, refresh, access, renewed_at=now)
+    ends_at = end_of_grant(answer, now)
+    return Grant(provider.client_id, refresh, access, renewed_at=now, ends_at=ends_at)
 
 
 def _no_token(answer: Answer, surroundings: Surroundings) -> CrmSyncError:

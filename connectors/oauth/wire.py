@@ -106,17 +106,18 @@ def _broken(error: Exception, host: str, where: str) -> CrmSyncError:
         cause = cause.__cause__ or cause.__context__
     if any(isinstance(one, ssl.SSLCertVerificationError) for one in causes):
         advice = "Behind a proxy that opens TLS, name its authority's file as ca_file."
-        return Refused(f"the certificate of {host} can't be verified", where=where, advice=advice)
+        what = f"the certificate of {host} can't be verified"
+        return Refused(what, where=where, advice=advice, kind="certificate", scope="host")
     if any(isinstance(one, FileNotFoundError | PermissionError) for one in causes):
+        what = "the file of the certificate authority can't be read"
         advice = "Check ca_file and who may read it."
-        return Refused(
-            "the file of the certificate authority can't be read", where=where, advice=advice
-        )
+        return Refused(what, where=where, advice=advice, kind="settings")
     if any(isinstance(one, httpx2.TimeoutException | TimeoutError) for one in causes):
         what = f"{host} is silent"
     else:
         what = f"there is no connection to {host}"
-    return Unreachable(what, where=where, advice="Signing in is tried again later.")
+    advice = "Signing in is tried again later."
+    return Unreachable(what, where=where, advice=advice, kind="network", scope="host")
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:

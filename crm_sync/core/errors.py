@@ -21,6 +21,31 @@ from typing import Literal
 
 Scope = Literal["item", "stream", "account", "host", "program"]
 
+Kind = Literal[
+    "",
+    "network",
+    "unavailable",
+    "throttled",
+    "quota",
+    "connections",
+    "password",
+    "sign_in",
+    "consent",
+    "registration",
+    "policy",
+    "permission",
+    "certificate",
+    "settings",
+]
+"""What it was, in a word, where that is known: how long to wait depends on it, and who is told.
+
+network: no connection, or it broke. unavailable: the server says that it can't at the moment.
+throttled, quota, connections: too fast, too much, too many at a time. password: refused, and the
+server says so; sign_in: refused without a reason. consent: a person has to sign in again.
+registration: what the application was registered with. policy: the provider wants something else
+first. permission: signed in, but not allowed. certificate: TLS. settings: what an admin wrote.
+"""
+
 
 class CrmSyncError(Exception):
     """Base of all errors a person may meet.
@@ -32,12 +57,19 @@ class CrmSyncError(Exception):
     scope: Scope = "program"
 
     def __init__(
-        self, what: str, *, where: str = "", advice: str = "", scope: Scope | None = None
+        self,
+        what: str,
+        *,
+        where: str = "",
+        advice: str = "",
+        scope: Scope | None = None,
+        kind: Kind = "",
     ) -> None:
         super().__init__(what)
         self.what = what
         self.where = where
         self.advice = advice
+        self.kind: Kind = kind
         if scope is not None:
             self.scope = scope
 
@@ -60,9 +92,15 @@ class Throttled(Unreachable):
     """The other side asked us to wait until `retry_at` (aware UTC; None when it named no time)."""
 
     def __init__(
-        self, what: str, *, retry_at: datetime | None = None, where: str = "", advice: str = ""
+        self,
+        what: str,
+        *,
+        retry_at: datetime | None = None,
+        where: str = "",
+        advice: str = "",
+        kind: Kind = "throttled",
     ) -> None:
-        super().__init__(what, where=where, advice=advice)
+        super().__init__(what, where=where, advice=advice, kind=kind)
         self.retry_at = retry_at
 
 

@@ -15,6 +15,8 @@ from typing import Final, Literal, get_args
 
 from jinja2 import DictLoader, Environment, Template, TemplateError, TemplateNotFound
 
+from crm_sync.core import alarm_lines
+from crm_sync.core.alarm_lines import ALARM_LIMIT, AlarmKind, AlarmLine
 from crm_sync.core.clean import clean
 from crm_sync.core.errors import ConfigError, Problem
 from crm_sync.core.wording import (
@@ -40,6 +42,7 @@ _LINE_LIMIT: Final = 160
 _GREETING_SUBJECT_LIMIT: Final = 120
 
 _PASSAGES: Final = {
+    "alarm": ("label_detail", "more", "footer"),
     "greeting": ("subject", "heading", "message", "closing", "footer"),
     "notice": ("subject", "heading", "no_basis", "no_address", "footer"),
     "approval": (
@@ -199,6 +202,19 @@ class Renderer:
             passages["more"] = ""
         return self._put_together("digest", words, passages | {"lines": shown})
 
+    def alarm(self, language: str, kind: AlarmKind, lines: Sequence[AlarmLine]) -> Rendered:
+        """Tells one of us of accounts that stopped, that work again, or whose access ends soon."""
+        words = self._wording(language, "alarm")
+        hidden = len(lines) - ALARM_LIMIT
+        words.know(count=len(lines), account=lines[0].account, hidden=max(hidden, 0))
+        passages = words.passages()
+        if hidden <= 0:
+            passages["more"] = ""
+        for part in ("subject", "heading", "intro"):
+            passages[part] = words.passage(f"{kind}_{part}")
+        shown = [alarm_lines.shown(line, kind, words) for line in lines[:ALARM_LIMIT]]
+        return self._put_together("alarm", words, passages | {"lines": shown})
+
     def check(self) -> tuple[Problem, ...]:
         """What is wrong with the templates, found by writing every mail in every language."""
         languages = {path.split("/")[0] for path in self._paths.values() if "/" in path}
@@ -304,6 +320,8 @@ def _samples(renderer: Renderer, language: str) -> Iterator[Callable[[], Rendere
     noon = datetime(2026, 3, 12, 12, tzinfo=UTC)
     line = DigestLine(1, "Name", "Customer", "a@customer.example", "Subject", noon, 2, "Context")
     draft = Rendered("Subject", "Text\n", "<p>Text</p>\n", language)
+    for kind, accounts in alarm_lines.samples():
+        yield partial(renderer.alarm, language, kind, accounts)
     for name, lines in (("Name", [line, line]), ("", [])):
         for occasion in sorted(renderer.occasions):
             yield partial(

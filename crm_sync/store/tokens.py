@@ -23,4 +23,7 @@ def save(tx: Connection, name: str, sealed: bytes, at: datetime) -> None:
 
 def pull_soon(tx: Connection, name: str, at: datetime) -> None:
     """Has the account pulled at the next tick: what kept it out has been mended."""
-    tx.execute(update(account).where(account.c.name == name).values(next_pull=text_time(at)))
+    mine = account.c.name == name
+    tx.execute(update(account).where(mine).values(next_pull=text_time(at), failures=0))
+    stopped = mine & account.c.state.in_(("refused", "paused"))
+    tx.execute(update(account).where(stopped).values(state="failing"))

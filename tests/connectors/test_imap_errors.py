@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from connectors.imap import KIND, failures
 from connectors.imap.options import ImapOptions
+from connectors.imap.wire import ConnectionLost, Garbled
 from crm_sync.core.errors import Refused, Throttled, Unreachable
 from crm_sync.ports import Surroundings
 from crm_sync.testing.clock import FixedClock
@@ -43,60 +44,92 @@ def connect():
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "words"),
+    ("said", "error", "kind", "words"),
     [
-        (
-            b"[AUTHENTICATIONFAILED] Authentication failed.",
-            Refused,
-            "refused the password of karin",
-        ),
-        (b"[AUTHENTICATIONFAILED] Invalid credentials (Failure)", Refused, "password of karin"),
-        (b"LOGIN failed.", Refused, "refused the password of karin"),
-        (b"[EXPIRED] your password", Refused, "has expired"),
-        (b"[ALERT] Application-specific password required", Refused, "app password"),
-        (b"[WEBALERT x] Web login required.", Refused, "browser"),
-        (b"[ALERT] Please log in via your web browser", Refused, "browser"),
-        (b"IMAP access is disabled for your domain.", Refused, "IMAP is switched off"),
-        (b"[AUTHORIZATIONFAILED] no", Refused, "may not use this mailbox"),
-        (b"[PRIVACYREQUIRED] no", Refused, "only over TLS"),
-        (b"[UNAVAILABLE] User is over quota of connections", Unreachable, "not available"),
-        (
-            b"[LIMIT] Maximum number of connections from user+IP",
-            Unreachable,
-            "too many connections",
-        ),
-        (b"[ALERT] Too many simultaneous connections. (Failure)", Unreachable, "too many"),
-        (b"Server Unavailable. 15", Unreachable, "not available"),
-        (b"[OVERQUOTA] Account exceeded bandwidth limits.", Throttled, "share of traffic"),
+        (b"[AUTHENTICATIONFAILED] Authentication failed.", Refused, "password", "refused the password of karin"),
+        (b"[AUTHENTICATIONFAILED] Invalid credentials (Failure)", Refused, "password", "password of karin"),
+        (b"[AUTHENTICATIONFAILED] LOGIN invalid credentials or IMAP is disabled", Refused, "password", "password of karin"),
+        (b"[AUTHENTICATIONFAILED] Too many tries, try again later", Refused, "password", "password of karin"),
+        (b"LOGIN failed.", Refused, "sign_in", "refused the password of karin"),
+        (b"AUTHENTICATE failed.", Refused, "sign_in", "refused the password of karin"),
+        (b"[EXPIRED] your password", Refused, "password", "has expired"),
+        (b"[ALERT] Application-specific password required", Refused, "policy", "app password"),
+        (b"[WEBALERT x] Web login required.", Refused, "policy", "browser"),
+        (b"[ALERT] Please log in via your web browser", Refused, "policy", "browser"),
+        (b"IMAP access is disabled for your domain.", Refused, "policy", "IMAP is switched off"),
+        (b"[ALERT] You are yet to enable IMAP for your account.", Refused, "policy", "IMAP is switched off"),
+        (b"[AUTHORIZATIONFAILED] no", Refused, "permission", "may not use this mailbox"),
+        (b"[PRIVACYREQUIRED] no", Refused, "settings", "only over TLS"),
+        (b"[UNAVAILABLE] User is over quota of connections", Unreachable, "unavailable", "not available"),
+        (b"[UNAVAILABLE] Too many simultaneous connections", Unreachable, "connections", "too many"),
+        (b"[LIMIT] Maximum number of connections from user+IP", Unreachable, "connections", "too many connections"),
+        (b"[ALERT] Too many simultaneous connections. (Failure)", Unreachable, "connections", "too many"),
+        (b"[CONTACTADMIN] no", Unreachable, "unavailable", "fault of its own"),
+        (b"Server Unavailable. 15", Unreachable, "unavailable", "not available"),
+        (b"[OVERQUOTA] Account exceeded bandwidth limits.", Throttled, "quota", "share of traffic"),
+        (b"Request is throttled. Suggested Backoff Time: 92415 milliseconds", Throttled, "throttled", "a pause"),
     ],
-)
-def test_a_no_at_the_sign_in_is_told_apart(said, kind, words):
-    error = failures.signing_in(said, OPTIONS, NOW)
-    assert type(error) is kind
-    assert words in error.what
-    assert error.where == "imap.acme.example:993"
-    assert error.advice
-    assert "hunter2" not in error.sentence()
+)  # fmt: skip
+def test_a_no_at_the_sign_in_is_told_apart(said, error, kind, words):
+    told = failures.signing_in(said, OPTIONS, NOW)
+    assert (type(told), told.kind) == (error, kind)
+    assert words in told.what
+    assert told.where == "imap.acme.example:993"
+    assert told.advice
+    assert "hunter2" not in told.sentence()
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "wait"),
+    ("said", "error", "kind", "wait"),
     [
-        (b"Request is throttled. Suggested Backoff Time: 92415 milliseconds", Throttled, 92.415),
-        (b"[OVERQUOTA] Account exceeded command or bandwidth limits.", Throttled, 3600),
-        (b"[THROTTLED] slow", Throttled, None),
-        (b"Suggested Backoff Time: 999999999 milliseconds", Throttled, 86400),
-        (b"User is authenticated but not connected.", Unreachable, None),
-        (b"[NOPERM] no", Refused, None),
-        (b"whatever", Unreachable, None),
+        (b"Request is throttled. Suggested Backoff Time: 92415 milliseconds", Throttled, "throttled", 92.415),
+        (b"Suggested Backoff Time: 999999999 milliseconds", Throttled, "throttled", 86400),
+        (b"[OVERQUOTA] Account exceeded command or bandwidth limits.", Throttled, "quota", 3600),
+        (b"[THROTTLED] slow", Throttled, "throttled", None),
+        (b"[LIMIT] too much of something", Unreachable, "connections", None),
+        (b"[SERVERBUG] no", Unreachable, "unavailable", None),
+        (b"User is authenticated but not connected.", Unreachable, "policy", None),
+        (b"[NOPERM] no", Refused, "permission", None),
+        (b"whatever", Unreachable, "", None),
     ],
-)
-def test_a_no_to_a_command_is_told_apart(said, kind, wait):
-    error = failures.answer(said, "EXAMINE", "imap.acme.example:993", NOW)
-    assert type(error) is kind
+)  # fmt: skip
+def test_a_no_to_a_command_is_told_apart(said, error, kind, wait):
+    told = failures.answer(said, "EXAMINE", "imap.acme.example:993", NOW)
+    assert (type(told), told.kind) == (error, kind)
     if wait is not None:
-        assert isinstance(error, Throttled)
-        assert error.retry_at == NOW + timedelta(seconds=wait)
+        assert isinstance(told, Throttled)
+        assert told.retry_at == NOW + timedelta(seconds=wait)
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "kind", "scope"),
+    [
+        (ConnectionLost("Session expired, please login again"), Throttled, "quota", "account"),
+        (ConnectionLost("[UNAVAILABLE] Too many connections"), Unreachable, "connections", "account"),
+        (ConnectionLost("Session invalidated - AccessTokenExpired"), Unreachable, "network", "account"),
+        (ConnectionLost("Connection closed"), Unreachable, "network", "account"),
+        (ConnectionResetError("reset"), Unreachable, "network", "host"),
+        (ConnectionRefusedError("no"), Unreachable, "network", "host"),
+        (socket.gaierror("no such name"), Unreachable, "network", "host"),
+        (TimeoutError(), Unreachable, "network", "host"),
+        (Garbled("x"), Unreachable, "network", "account"),
+    ],
+)  # fmt: skip
+def test_a_connection_that_fails_tells_whether_it_is_the_host_or_the_account(
+    broken, error, kind, scope
+):
+    told = failures.connecting(broken, OPTIONS, NOW)
+    assert (type(told), told.kind, told.scope) == (error, kind, scope)
+
+
+def test_a_refused_token_is_a_matter_of_consent_and_not_of_a_password():
+    options = ImapOptions(
+        host="imap.acme.example", username="karin", auth="xoauth2", client_id="x", tenant="t"
+    )
+    remedy = "Sign in as the address in username: crm-sync login karin@acme.example/imap"
+    told = failures.signing_in(b"[AUTHENTICATIONFAILED] no", options, NOW, remedy)
+    assert (told.kind, told.advice) == ("consent", remedy)
+    assert failures.signing_in(b"AUTHENTICATE failed.", options, NOW, remedy).kind == "sign_in"
 
 
 def test_what_a_server_says_is_never_repeated():
@@ -113,6 +146,7 @@ def test_a_wrong_password_is_refused_and_never_shown(dovecot, connect):
     )
     with pytest.raises(Refused) as caught:
         source.streams()
+    assert caught.value.kind == "password"
     assert "the server refused the password of karin" in caught.value.what
     assert 'password = "secret:' in caught.value.advice
     assert caught.value.where == f"{dovecot.host}:{dovecot.port}"
@@ -163,6 +197,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(dovecot, connect, secu
     port = dovecot.tls_port if security == "tls" else dovecot.port
     with pytest.raises(Refused) as caught:
         connect(host="localhost", port=port, security=security).streams()
+    assert (caught.value.kind, caught.value.scope) == ("certificate", "host")
     assert "certificate" in caught.value.what
     assert "ca_file" in caught.value.advice
 
@@ -241,6 +276,7 @@ def test_a_closed_port_is_unreachable(connect):
     with pytest.raises(Unreachable) as caught:
         connect(host="127.0.0.1", port=port, security="none").streams()
     assert "nobody listens" in caught.value.what
+    assert (caught.value.kind, caught.value.scope) == ("network", "host")
 
 
 @pytest.mark.parametrize("security", ["none", "tls"])
@@ -281,6 +317,7 @@ def test_too_many_connections_is_no_bad_password(connect):
         one.streams()
         with pytest.raises(Unreachable) as caught:
             connect(host=server.host, port=server.port, security="none").streams()
+        assert caught.value.kind == "connections"
         assert "too many connections" in caught.value.what
     finally:
         server.remove()

@@ -383,3 +383,32 @@ def test_a_secret_that_runs_out_is_warned_of(server, place, clock, expires, ok, 
     assert finding.ok is ok
     assert words in finding.problem
     assert expires in finding.name
+
+
+@pytest.mark.parametrize("name", ["refresh_token_expires_in", "refresh_expires_in"])
+def test_a_sign_in_of_which_the_provider_tells_the_end_is_warned_of(server, place, clock, name):
+    """Google tells it of applications in testing: seven days, however often they are used."""
+    place.save(grant(server))
+    server.tells[name] = 7 * 86400
+    tokens = tokens_of(server, place, clock)
+    assert tokens.ends_at() is None
+    tokens.access()
+    assert tokens.ends_at() == NOW + timedelta(days=7)
+    finding = next(tokens.findings())
+    assert finding.ok
+    assert "until 2026-03-11" in finding.name
+    assert COMMAND in finding.advice
+    clock.advance(timedelta(days=8))
+    assert not next(tokens.findings()).ok
+
+
+def test_an_end_of_zero_seconds_means_that_there_is_none(server, place, clock):
+    place.save(grant(server))
+    server.tells["refresh_expires_in"] = 0
+    tokens = tokens_of(server, place, clock)
+    tokens.access()
+    assert tokens.ends_at() is None
+
+
+def test_without_a_sign_in_there_is_no_end(server, place, clock):
+    assert tokens_of(server, place, clock).ends_at() is None

@@ -83,7 +83,7 @@ def test_the_templates_that_ship_are_without_fault():
     assert RENDERER.check() == ()
     assert RENDERER.occasions == {"birthday"}
     present = {path for path in TEMPLATES if path.count("/") == 1}
-    kinds = ("greeting_birthday", "approval", "digest", "notice")
+    kinds = ("greeting_birthday", "alarm", "approval", "digest", "notice")
     assert present == {f"{language}/{kind}.txt" for language in LANGUAGES for kind in kinds}
 
 

@@ -68,6 +68,7 @@ class OAuthServer:
         self.expired = False
         self.gives_scope: str | None = None
         self.gives_refresh = True
+        self.tells: dict[str, object] = {}
         self.enters_code = True
         self.forms: list[dict[str, str]] = []
         self.faults: list[Fault] = []
@@ -216,7 +217,7 @@ class OAuthServer:
             answer["refresh_token"] = self.refresh_token()
         if self.gives_scope is not None:
             answer["scope"] = self.gives_scope
-        return answer
+        return answer | self.tells
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self

@@ -146,7 +146,7 @@ def test_a_withdrawn_consent_pauses_that_account_alone_and_a_new_login_leaves_no
     assert [a["error"] is None for a in refused.object()["accounts"]] == [False, True]
     assert "Run: crm-sync login karin@acme.example/gmail" in refused.err
     state = {a["name"]: a for a in office.run("status", "--json").object()["accounts"]}
-    assert state[ACCOUNT]["state"] == "refused"
+    assert state[ACCOUNT]["state"] == "paused"
     assert "crm-sync login karin@acme.example/gmail" in state[ACCOUNT]["last_error"]
     assert state["team/imap"]["state"] == "ok"
     asked = len(provider.forms)

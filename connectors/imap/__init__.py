@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from connectors.imap.filing import ImapFiling
 from connectors.imap.options import ImapOptions
 from connectors.imap.source import ImapSource
 from connectors.oauth.access import UserTokens
@@ -23,6 +24,12 @@ def _build(options: ImapOptions, surroundings: Surroundings) -> ImapSource:
     return ImapSource(options, surroundings, tokens=UserTokens(_provider(options), surroundings))
 
 
+def _filing(options: ImapOptions, surroundings: Surroundings) -> ImapFiling:
+    if options.auth == "password":
+        return ImapFiling(options, surroundings)
+    return ImapFiling(options, surroundings, tokens=UserTokens(_provider(options), surroundings))
+
+
 def _login(options: ImapOptions, surroundings: Surroundings, prompt: Prompt) -> None:
     if options.auth == "password":
         raise UsageError(
@@ -36,6 +43,8 @@ def _provider(options: ImapOptions) -> Provider:
     return provider_of(options, _MICROSOFT, options.ca_file)
 
 
-KIND: Final = SourceKind(kind="mailbox", options=ImapOptions, build=_build, login=_login)
+KIND: Final = SourceKind(
+    kind="mailbox", options=ImapOptions, build=_build, login=_login, filing=_filing
+)
 
-__all__ = ["KIND", "ImapOptions", "ImapSource"]
+__all__ = ["KIND", "ImapFiling", "ImapOptions", "ImapSource"]

@@ -123,6 +123,11 @@ class Connection:
         """The next response."""
         return self._imap.stream.reply()
 
+    @property
+    def received(self) -> int:
+        """Octets that came so far, those before STARTTLS apart."""
+        return self._imap.stream.total
+
     def detach(self) -> tuple[socket.socket, bytes]:
         """The socket, and what came over it unread; the connection itself is of no more use.
 

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from crm_sync.core.errors import CursorLost
 
-VERSION: Final = 1
+VERSION: Final = 2
 MOST_GAPS: Final = 2000
 _LONGEST: Final = 200_000
 
@@ -48,21 +48,43 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class First:
-    """A first pull under way: UIDs below `upto` count only when they arrived since `since`."""
+class History:
+    """What was there before the first pull: UIDs from `floor` to `below` - 1 are still to do."""
 
-    upto: int
-    since: datetime
+    below: int
+    floor: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A pause while a server renumbers a folder again and again.
+
+    Until `until` the folder has to keep `uidvalidity`; `tries` pauses went before this one.
+    """
+
+    uidvalidity: int
+    tries: int
+    until: datetime
 
 
 @dataclass(slots=True)
 class Cursor:
-    """All UIDs below `next_uid` under `uidvalidity` were delivered, are gone, or are in `gaps`."""
+    """What was pulled under `uidvalidity`.
+
+    All UIDs below `next_uid`, apart from `history`, were delivered, are gone, or are in `gaps`.
+    History counts from `since` on (None: all of it). `anchors` holds a checksum of the Message-ID
+    for the last few UIDs, by which messages are known again. `resets` are the moments of the last
+    day at which all numbers became void.
+    """
 
     uidvalidity: int
     next_uid: int = 1
-    first: First | None = None
+    since: datetime | None = None
+    history: History | None = None
     gaps: dict[int, Gap] = field(default_factory=dict)
+    anchors: dict[int, int] = field(default_factory=dict)
+    resets: tuple[datetime, ...] = ()
+    rest: Rest | None = None
 
     def dumps(self) -> str:
         """The text to store."""
@@ -71,40 +93,86 @@ class Cursor:
             "validity": self.uidvalidity,
             "next": self.next_uid,
         }
-        if self.first is not None:
-            data["first"] = [self.first.upto, self.first.since.isoformat()]
+        if self.since is not None:
+            data["since"] = self.since.isoformat()
+        if self.history is not None:
+            data["history"] = [self.history.below, self.history.floor]
         if self.gaps:
-            data["gaps"] = [
-                [uid, g.kind, g.tries, int(g.due.timestamp())] for uid, g in self.gaps.items()
-            ]
+            data["gaps"] = [[uid, g.kind, g.tries, _stamp(g.due)] for uid, g in self.gaps.items()]
+        if self.anchors:
+            data["anchors"] = list(self.anchors.items())
+        if self.resets:
+            data["resets"] = [_stamp(at) for at in self.resets]
+        if self.rest is not None:
+            data["rest"] = [self.rest.uidvalidity, self.rest.tries, _stamp(self.rest.until)]
         return json.dumps(data, separators=(",", ":"))
 
     @classmethod
     def loads(cls, text: str) -> "Cursor":
-        """The cursor in a stored text; raises `CursorLost` for anything `dumps` did not write."""
+        """The cursor in a stored text, of this version or the one before.
+
+        Raises `CursorLost` for anything that `dumps` did not write.
+        """
         try:
             if len(text) > _LONGEST:
                 raise ValueError("too long")
-            return cls._from(json.loads(text))
+            data = json.loads(text)
+            version = data["v"]
+            if type(version) is not int or version not in _READERS:
+                raise ValueError("another version")
+            return _READERS[version](data)
         except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError) as error:
             raise CursorLost(
                 "the cursor is garbage or of another version", advice="The folder is pulled again."
             ) from error
 
-    @classmethod
-    def _from(cls, data: dict[str, object]) -> "Cursor":
-        if type(data["v"]) is not int or data["v"] != VERSION:
-            raise ValueError("another version")
-        first = data.get("first")
-        gaps = data.get("gaps", [])
-        if not isinstance(gaps, list):
-            raise TypeError("gaps")
-        return cls(
-            _natural(data["validity"]),
-            _natural(data["next"]),
-            _first(first) if first is not None else None,
-            {_natural(uid): _gap(*rest) for uid, *rest in gaps},
-        )
+
+def _read_1(data: dict[str, object]) -> Cursor:
+    """Version 1 went through a first pull by rising UIDs: `first` is [upto, since]."""
+    cursor = Cursor(_natural(data["validity"]), _natural(data["next"]), gaps=_gaps(data))
+    if data.get("first") is not None:
+        upto, since = _list(data["first"])
+        cursor.since = _moment(since)
+        if _natural(upto) > cursor.next_uid:
+            cursor.history = History(_natural(upto), cursor.next_uid)
+            cursor.next_uid = _natural(upto)
+    return cursor
+
+
+def _read_2(data: dict[str, object]) -> Cursor:
+    cursor = Cursor(_natural(data["validity"]), _natural(data["next"]), gaps=_gaps(data))
+    if data.get("since") is not None:
+        cursor.since = _moment(data["since"])
+    if data.get("history") is not None:
+        below, floor = _list(data["history"])
+        cursor.history = History(_natural(below), _natural(floor))
+    pairs = (_list(pair) for pair in _list(data.get("anchors", [])))
+    cursor.anchors = {_natural(uid): _natural(mark) for uid, mark in pairs}
+    cursor.resets = tuple(_time(at) for at in _list(data.get("resets", [])))
+    if data.get("rest") is not None:
+        validity, tries, until = _list(data["rest"])
+        cursor.rest = Rest(_natural(validity), _natural(tries), _time(until))
+    return cursor
+
+
+_READERS: Final = {1: _read_1, 2: _read_2}
+
+
+def _stamp(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _time(stamp: object) -> datetime:
+    return datetime.fromtimestamp(_natural(stamp), UTC)
+
+
+def _moment(text: object) -> datetime:
+    if not isinstance(text, str):
+        raise TypeError("no date")
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("no zone")
+    return moment.astimezone(UTC)
 
 
 def _natural(value: object) -> int:
@@ -113,17 +181,18 @@ def _natural(value: object) -> int:
     return value
 
 
-def _first(value: object) -> First:
+def _list(value: object) -> list[object]:
     if not isinstance(value, list):
-        raise TypeError("first")
-    upto, since = value
-    moment = datetime.fromisoformat(since)
-    if moment.tzinfo is None:
-        raise ValueError("no zone")
-    return First(_natural(upto), moment.astimezone(UTC))
+        raise TypeError("no list")
+    return value
 
 
-def _gap(kind: GapKind, tries: object, due: object) -> Gap:
+def _gaps(data: dict[str, object]) -> dict[int, Gap]:
+    return dict(map(_gap, _list(data.get("gaps", []))))
+
+
+def _gap(value: object) -> tuple[int, Gap]:
+    uid, kind, tries, due = _list(value)
     if kind not in _TRIES:
         raise ValueError("another kind of gap")
-    return Gap(kind, min(_natural(tries), 4), datetime.fromtimestamp(_natural(due), UTC))
+    return _natural(uid), Gap(kind, min(_natural(tries), 4), _time(due))  # type: ignore[arg-type]

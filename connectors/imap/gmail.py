@@ -10,6 +10,7 @@ from typing import Final, Literal, Self
 
 from pydantic import model_validator
 
+from connectors.imap.filing import ImapFiling
 from connectors.imap.folders import Folder
 from connectors.imap.options import ImapOptions
 from connectors.imap.source import ImapSource
@@ -31,12 +32,14 @@ class GmailOptions(ImapOptions):
 
     A person signs in with `client_id` and `client_secret`, or `service_account_file` (a key of a
     service account, JSON) acts for every user of a Workspace; `username` is the address. With
-    `auth = "password"` an app password does it.
+    `auth = "password"` an app password does it. Gmail lets 2,500 MB a day through IMAP, after which
+    the user's own programs are locked out too: history leaves them their share.
     """
 
     host: str = "imap.gmail.com"
     auth: Literal["password", "xoauth2", "oauthbearer"] = "xoauth2"
     service_account_file: Path | None = None
+    history_per_day: str = "1500 MB"
 
     @model_validator(mode="after")
     def _reads_all_mail(self) -> Self:
@@ -117,4 +120,10 @@ def _login(options: GmailOptions, surroundings: Surroundings, prompt: Prompt) ->
     sign_in(google(options, options.ca_file), options.username, surroundings, prompt)
 
 
-KIND: Final = SourceKind(kind="mailbox", options=GmailOptions, build=_build, login=_login)
+def _filing(options: GmailOptions, surroundings: Surroundings) -> ImapFiling:
+    return ImapFiling(options, surroundings, _tokens(options, surroundings))
+
+
+KIND: Final = SourceKind(
+    kind="mailbox", options=GmailOptions, build=_build, login=_login, filing=_filing
+)

@@ -44,7 +44,7 @@ SURPRISES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """What the server said of one message; None for what is missing or no date.
 

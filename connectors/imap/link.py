@@ -24,6 +24,12 @@ class Link:
         self.clock = clock
         self.credentials = credentials
         self._session: Session | None = None
+        self._received = 0
+
+    @property
+    def octets(self) -> int:
+        """Octets received over all sessions that were kept."""
+        return self._received + (self._session.received if self._session is not None else 0)
 
     @property
     def where(self) -> str:
@@ -130,5 +136,6 @@ class Link:
         """Lets go of the connection without a word; never raises."""
         session, self._session = self._session, None
         if session is not None:
+            self._received += session.received
             with suppress(Exception):
                 session.close()

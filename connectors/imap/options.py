@@ -1,8 +1,9 @@
 """What an admin may write for a mailbox with `connector = "imap"`."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -10,6 +11,10 @@ from connectors.oauth.options import OAuthOptions
 from crm_sync.core.durations import parse_duration
 
 ALL = "all"
+NONE: Final = "none"
+
+_OCTETS: Final = re.compile(r"([1-9][0-9]{0,5}) ?(MB|GB)", re.IGNORECASE)
+_UNITS: Final = {"MB": 10**6, "GB": 10**9}
 
 
 class Timeouts(BaseModel):
@@ -31,6 +36,7 @@ class ImapOptions(OAuthOptions):
     `since` is a length of time or "all". `folders` are special-use names ("\\Sent", RFC 6154),
     "\\Inbox" or plain names; none means all but junk, trash and drafts. `auth` says how to sign in:
     with a password, or by OAuth 2.0 with one of the two mechanisms that carry its tokens.
+    `history_per_day` is a number of MB or GB (powers of ten), or "none".
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,6 +53,7 @@ class ImapOptions(OAuthOptions):
         default_factory=list
     )
     page_size: int = Field(default=500, ge=1, le=500)
+    history_per_day: str = NONE
     timeouts: Timeouts = Timeouts()
 
     @field_validator("since")
@@ -56,6 +63,13 @@ class ImapOptions(OAuthOptions):
             return ALL
         if parse_duration(value).delta is None:
             raise ValueError('business days do not fit here; write it like 90d, or "all"')
+        return value
+
+    @field_validator("history_per_day")
+    @classmethod
+    def _is_a_number_of_octets(cls, value: str) -> str:
+        if value.strip().lower() != NONE and not _OCTETS.fullmatch(value.strip()):
+            raise ValueError('an amount of traffic is written like 1500 MB or 2 GB, or "none"')
         return value
 
     @field_validator("host")
@@ -92,3 +106,9 @@ class ImapOptions(OAuthOptions):
     def reach(self) -> timedelta | None:
         """How far back the first sync goes; None for everything."""
         return None if self.since == ALL else parse_duration(self.since).delta
+
+    @property
+    def daily_octets(self) -> int | None:
+        """Octets a day after which history waits for the next one; None for no such budget."""
+        found = _OCTETS.fullmatch(self.history_per_day.strip())
+        return int(found[1]) * _UNITS[found[2].upper()] if found else None

@@ -2,7 +2,7 @@
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from connectors.imap.asking import Asked, Asking, Pending
@@ -14,15 +14,18 @@ from connectors.imap.link import Link
 from connectors.imap.session import Selected, Session, items_of
 from connectors.imap.tokens import Token, Unparsable
 from connectors.imap.wire import Reply
+from crm_sync.core.errors import Unreadable
 from crm_sync.core.records import Attachment, Body, Locator, UnreadableItem
-from crm_sync.core.text import decode_part, read_message
+from crm_sync.core.sheltered import Shelter, message_text, part_text
 
 LARGEST_TEXT: Final = 256 * 1024
 LARGEST_WHOLE: Final = 1024 * 1024
+LARGEST_OCTETS: Final = 256 * 1024
 _MOST_AT_ONCE: Final = 200
 _MOST_BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 _STRUCTURE: Final = b"BODYSTRUCTURE"
 _WHOLE: Final = b"BODY.PEEK[]<0.%d>" % LARGEST_WHOLE
+_OCTETS: Final = b"BODY.PEEK[]<0.%d>" % LARGEST_OCTETS
 
 
 @dataclass(slots=True)
@@ -50,9 +53,13 @@ class _Message:
 class Reading:
     """One `read`; raises as `Pull` does."""
 
-    def __init__(self, link: Link, *, items: bool) -> None:
+    def __init__(
+        self, link: Link, shelter: Shelter | None, *, items: bool, octets: bool = False
+    ) -> None:
+        self._shelter = shelter
         self._link = link
         self._items = items
+        self._octets = octets
         self._now = link.clock.now()
 
     def bodies(self, locators: Sequence[Locator]) -> Iterator[Body]:
@@ -85,7 +92,7 @@ class Reading:
         """Chunk by chunk: while one is decoded the next two are on their way."""
         under_way: deque[_Chunk] = deque()
         for part in _chunks(messages):
-            under_way.append(_Chunk(asking, part, items=self._items))
+            under_way.append(_Chunk(asking, part, items=self._items, octets=self._octets))
             under_way[-1].survey()
             if len(under_way) > 1:
                 under_way[-2].fetch()
@@ -112,30 +119,40 @@ class Reading:
         if message.problem:
             return Body(locator, problem=message.problem)
         try:
-            text, attachments = _text(message)
+            if self._octets:
+                body = Body(locator, octets=_octets(message))
+            else:
+                body = Body(locator, *_text(message, self._shelter))
+        except Unreadable as error:
+            return Body(locator, problem=error.what)
         except (Unparsable, *SURPRISES):
             return Body(locator, problem="the text of the message can't be understood")
         if not self._items:
-            return Body(locator, text, attachments)
+            return body
         item = item_of(locator.key, message.replies, self._now)
         if item is None or isinstance(item, UnreadableItem):
             reason = item.reason if item else "the server does not describe the message"
             return Body(locator, item=item, problem=reason)
-        return Body(locator, text, attachments, item)
+        return replace(body, item=item)
 
 
 class _Chunk:
     """Some messages on their way through two questions: what is in them, and the texts."""
 
-    def __init__(self, asking: Asking, messages: Sequence[_Message], *, items: bool) -> None:
+    def __init__(
+        self, asking: Asking, messages: Sequence[_Message], *, items: bool, octets: bool
+    ) -> None:
         self._asking = asking
         self._messages = {message.uid: message for message in messages}
         self._also = NAMES if items else b"UID"
+        self._octets = octets
         self._survey: Pending | None = None
         self._fetches: list[Pending] = []
 
     def survey(self) -> None:
         """Asks for the structure of what is more than one plain text."""
+        if self._octets:
+            return
         uids = sorted(m.uid for m in self._messages.values() if not (m.hint and m.hint.is_plain))
         if uids:
             self._survey = self._asking.begin(uids, b"(%b %b)" % (self._also, _STRUCTURE))
@@ -166,6 +183,8 @@ class _Chunk:
 
     def _wanted(self, message: _Message) -> bytes:
         """What to fetch of a message; empty when there is no text in it."""
+        if self._octets:
+            return b"(%b %b)" % (self._also, _OCTETS)
         if message.hint is not None and message.hint.is_plain:
             hint = message.hint
             part = TextPart(
@@ -195,22 +214,31 @@ def _items(message: _Message) -> dict[bytes, Token]:
     return message.items
 
 
-def _text(message: _Message) -> tuple[str, tuple[Attachment, ...]]:
-    """Text and attachments; raises `Unparsable` when they did not come."""
+def _text(message: _Message, shelter: Shelter | None) -> tuple[str, tuple[Attachment, ...]]:
+    """Text and attachments.
+
+    Raises `Unparsable` when they did not come, `Unreadable` when they took too much.
+    """
     sections = _sections(_items(message))
     if message.whole:
-        read = read_message(sections[""])
+        read = message_text(shelter, sections[""])
         return read.text, read.attachments
     texts: dict[str, str] = {}
     for part in message.parts:
         if not texts.get(part.unless):
-            texts[part.section] = decode_part(
+            texts[part.section] = part_text(
+                shelter,
                 sections[part.section],
                 transfer_encoding=part.transfer_encoding,
                 charset=part.charset,
                 media_type=part.media_type,
             )
     return "\n\n".join(text for text in texts.values() if text), message.attachments
+
+
+def _octets(message: _Message) -> bytes:
+    """The message itself, cut; raises `Unparsable` or LookupError when it did not come."""
+    return _sections(_items(message))[""][:LARGEST_OCTETS]
 
 
 def _sections(items: Mapping[bytes, Token]) -> dict[str, bytes]:

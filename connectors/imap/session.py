@@ -96,6 +96,11 @@ class Session:
         for fetch in list(self._fetches.values()):
             self.finish(fetch)
 
+    @property
+    def received(self) -> int:
+        """See `Connection.received`."""
+        return self._connection.received
+
     def detach(self) -> tuple[socket.socket, bytes]:
         """See `Connection.detach`."""
         return self._connection.detach()
@@ -197,6 +202,27 @@ class Session:
             raise Garbled("a SEARCH answer that is none") from error
 
     # -- messages ----------------------------------------------------------------------------
+
+    def append(self, folder: bytes, how: bytes, message: bytes) -> Answer:
+        """APPEND (RFC 3501 section 6.3.11); `how` are flags and date. Only a `Filing` writes.
+
+        The message goes when the server asks for it, once.
+        """
+        self.settle()
+        self._untagged = []
+        tag, size = self._new_tag(), b"{%d}" % len(message)
+        self._connection.send(line(tag, b"APPEND", quoted(folder), how, size))
+        handed_over = False
+        while tag not in self._answers:
+            reply = self._connection.reply()
+            if not reply[0].startswith(b"+"):
+                self._sort(reply)
+            elif handed_over:
+                raise Garbled("a message asked for twice")
+            else:
+                self._connection.send(message + b"\r\n")
+                handed_over = True
+        return self._answers.pop(tag)
 
     def fetch(self, uids: Sequence[int], items: bytes) -> Fetch:
         """Asks for `items` of messages and returns at once; UIDs of two FETCHes must differ."""

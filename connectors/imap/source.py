@@ -1,6 +1,7 @@
 """A mailbox on an IMAP server as a `Source`: it reads, and changes nothing, not even a flag."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -8,13 +9,13 @@ from connectors.imap import failures, folders, watching
 from connectors.imap.credentials import Credentials
 from connectors.imap.cursor import Cursor
 from connectors.imap.folders import Folder, raw_of
+from connectors.imap.hearing import Hearing
 from connectors.imap.link import Link
+from connectors.imap.looking import Looking
 from connectors.imap.options import ImapOptions
-from connectors.imap.pulling import Pull, moved
+from connectors.imap.pulling import Pull, Wanted, moved
 from connectors.imap.reading import Reading
-from connectors.imap.session import Answer, Session
-from connectors.imap.watching import IdleWatch
-from connectors.imap.wire import Reply, quoted
+from connectors.imap.searching import Searching
 from connectors.oauth.access import TokenSource
 from crm_sync.core.errors import CrmSyncError, Refused
 from crm_sync.core.records import Body, Finding, Locator, Page, Stream
@@ -24,10 +25,7 @@ Choose = Callable[[Sequence[Folder], Sequence[str]], list[Folder]]
 
 Result = TypeVar("Result")
 
-_ITEMS: Final = "(MESSAGES UIDNEXT UIDVALIDITY)"
-_LOOKS_PER_LISTING: Final = 20
 _ABSENT: Final = "\0absent:"
-_WATCHED: Final = ("\\inbox", "\\all")
 
 
 class ImapSource:
@@ -45,24 +43,25 @@ class ImapSource:
         tokens: TokenSource | None = None,
     ) -> None:
         self._options = options
+        self._shelter = surroundings.shelter
         credentials = Credentials(options, surroundings.account, tokens)
         self._link = Link(options, surroundings.clock, credentials)
         # A session of its own, with an end of its own.
         credentials = Credentials(options, surroundings.account, tokens)
         self._second_link = Link(options, surroundings.clock, credentials)
-        self._watch: IdleWatch | None = None
+        self._watch: Hearing | None = None
         self._choose = choose
+        self._looking = Looking(self._link, lambda found: choose(found, options.folders))
         self._chosen: dict[str, Folder] = {}
         self._all: list[Folder] = []
-        self._listing: list[Folder] = []
-        self._looks = 0
-        self._lists_simply = False
+        self._history = True
+        self._left_out = False
 
     # -- the port ----------------------------------------------------------------------------
 
     def streams(self) -> Sequence[Stream]:
         """See `crm_sync.ports.Source.streams`: one round trip on a kept connection."""
-        self._all = self._link.once_again(self._look)
+        self._all = self._link.once_again(self._looking.look)
         chosen = self._choose(self._all, self._options.folders)
         self._chosen = {folder.key: folder for folder in chosen}
         streams = [Stream(folder.key, folder.name, "mail") for folder in chosen]
@@ -73,22 +72,31 @@ class ImapSource:
     def pull(self, stream: Stream, cursor: str | None, known: Known) -> Iterator[Page]:
         """See `crm_sync.ports.Source.pull`."""
         del known
-        if stream.key.startswith(_ABSENT):
-            advice = "Correct `folders`, or make it again; `crm-sync doctor` lists those there are."
-            raise Refused(f'there is no folder "{stream.name}"', advice=advice, scope="stream")
+        raw = self._raw(stream)
         at = None if cursor is None else Cursor.loads(cursor)
-        raw = raw_of(stream.key)
         folder = self._chosen.get(stream.key)
         status = folder.status if folder else None
-        if raw is None or not moved(at, status, self._link.clock.now()):
+        now = self._link.clock.now()
+        self._left_out = not self._history and (at is None or at.history is not None)
+        if raw is None or not moved(at, status, now, history=self._history):
             return
-        options = self._options
-        pull = Pull(self._link, raw, at, options.reach, options.page_size)
-        yield from self._guarded(pull.pages())
+        wanted = Wanted(self._options.reach, self._options.page_size, self._history)
+        yield from self._guarded(Pull(self._link, raw, at, wanted).pages())
 
-    def read(self, locators: Sequence[Locator], *, items: bool = False) -> Iterator[Body]:
+    def held(self, stream: Stream, since: datetime | None) -> Iterator[Sequence[str]]:
+        """See `crm_sync.ports.Source.held`."""
+        raw = self._raw(stream)
+        if since is None and self._options.reach is not None:
+            since = self._link.clock.now() - self._options.reach
+        if raw is not None:
+            yield from self._guarded(self._held(raw, since))
+
+    def read(
+        self, locators: Sequence[Locator], *, items: bool = False, octets: bool = False
+    ) -> Iterator[Body]:
         """See `crm_sync.ports.Source.read`."""
-        yield from self._guarded(Reading(self._link, items=items).bodies(locators))
+        reading = Reading(self._link, self._shelter, items=items, octets=octets)
+        yield from self._guarded(reading.bodies(locators))
 
     def probe(self) -> Iterator[Finding]:
         """See `crm_sync.ports.Source.probe`: connection and TLS, sign-in, folders."""
@@ -115,57 +123,60 @@ class ImapSource:
         self._link.drop()
         self._end_watch()
 
-    def watch(self) -> IdleWatch | None:
-        """See `crm_sync.ports.Watchable.watch`: the INBOX, or where all mail is."""
+    # -- see `crm_sync.ports.Watchable` and `Metered` ------------------------------------------
+
+    def sign_in_ends(self) -> datetime | None:
+        """When a person has to sign in again, where that is known in advance; asks nobody."""
+        tokens = self._link.credentials.tokens
+        return tokens.ends_at() if tokens is not None else None
+
+    def watch(self) -> Hearing | None:
+        """See `crm_sync.ports.Watchable.watch`: all folders that are pulled, or the main one."""
         self._end_watch()
-        chosen = self._chosen.values()
-        places = (f for use in _WATCHED for f in chosen if use in f.uses)
-        folder = next(places, None)
         try:
-            if folder is not None and "IDLE" in self._link.session().capabilities:
-                self._watch = watching.begin(self._second_link, folder)
+            capabilities = self._link.session().capabilities
+            self._watch = watching.begin(self._second_link, self._chosen.values(), capabilities)
         except (CrmSyncError, *failures.LOST):
             return None
         return self._watch
 
+    @property
+    def daily_octets(self) -> int | None:
+        """See `crm_sync.ports.Metered.daily_octets`."""
+        return self._options.daily_octets
+
+    def octets(self) -> int:
+        """See `crm_sync.ports.Metered.octets`; what a watch hears is not worth counting."""
+        return self._link.octets
+
+    def want_history(self, *, wanted: bool) -> None:
+        """See `crm_sync.ports.Metered.want_history`."""
+        self._history = wanted
+
+    @property
+    def left_history_out(self) -> bool:
+        """See `crm_sync.ports.Metered.left_history_out`."""
+        return self._left_out
+
     # -- how ---------------------------------------------------------------------------------
+
+    def _raw(self, stream: Stream) -> bytes | None:
+        """The folder's name on the wire, None for a key of nobody's."""
+        if stream.key.startswith(_ABSENT):
+            advice = "Correct `folders`, or make it again; `crm-sync doctor` lists those there are."
+            raise Refused(f'there is no folder "{stream.name}"', advice=advice, scope="stream")
+        return raw_of(stream.key)
+
+    def _held(self, raw: bytes, since: datetime | None) -> Iterator[list[str]]:
+        opened = self._link.once_again(lambda session: self._link.reopen(session, raw))
+        if opened is not None:
+            for uids in Searching(self._link, raw).held(opened.exists, since):
+                yield [f"{opened.uidvalidity}:{uid}" for uid in uids]
 
     def _end_watch(self) -> None:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-
-    def _look(self, session: Session) -> list[Folder]:
-        """All folders with the status of those that matter."""
-        if session.capabilities >= {"LIST-STATUS"} and not self._lists_simply:
-            uses = "SPECIAL-USE " if "SPECIAL-USE" in session.capabilities else ""
-            command = f'LIST "" "*" RETURN ({uses}STATUS {_ITEMS})'.encode()
-            answer, told = self._run(session, command)
-            if answer.ok:
-                return folders.folders_in(told)
-            # Some advertise it and know it only in part.
-            self._lists_simply = True
-        return self._look_simply(session)
-
-    def _look_simply(self, session: Session) -> list[Folder]:
-        """The same where LIST can't tell a status: a LIST now and then, STATUS for each choice."""
-        self._looks += 1
-        if not self._listing or self._looks % _LOOKS_PER_LISTING == 0:
-            uses = b" RETURN (SPECIAL-USE)" if "SPECIAL-USE" in session.capabilities else b""
-            answer, told = self._run(session, b'LIST "" "*"' + uses)
-            if not answer.ok:
-                raise self._link.refused(answer.text, "LIST")
-            self._listing = folders.folders_in(told)
-        chosen = self._choose(self._listing, self._options.folders)
-        asked = [b"STATUS %b %b" % (quoted(f.raw), _ITEMS.encode()) for f in chosen]
-        _, told = session.run(*session.unselect_command(), *asked)
-        return folders.with_status(self._listing, told)
-
-    @staticmethod
-    def _run(session: Session, command: bytes) -> tuple[Answer, list[Reply]]:
-        """A command that needs no open folder; closing one costs no round trip of its own."""
-        answers, told = session.run(*session.unselect_command(), command)
-        return answers[-1], told
 
     def _folders_found(self) -> Iterator[Finding]:
         missing = folders.missing(list(self._chosen.values()), self._options.folders)

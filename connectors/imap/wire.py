@@ -68,6 +68,7 @@ class Stream:
         self._patience = patience
         self._buffer = b""
         self._at = 0
+        self.total = 0
         self.expect()
 
     def expect(self) -> None:
@@ -135,6 +136,7 @@ class Stream:
         if not chunk:
             raise ConnectionLost
         self._received += len(chunk)
+        self.total += len(chunk)
         if monotonic() - self._since > self._patience + self._received / SLOWEST_RATE:
             raise TimeoutError
         if self._received > LARGEST_ANSWER:

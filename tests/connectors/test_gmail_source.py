@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from connectors.imap.gmail import KIND, GmailOptions
 from connectors.oauth.grant import AccessToken, Grant
 from crm_sync.core.errors import Refused, Throttled, Unreachable, UsageError
-from crm_sync.ports import Surroundings
+from crm_sync.core.records import Locator
+from crm_sync.ports import Metered, Surroundings
 from crm_sync.testing.clock import FixedClock
 from tests.connectors.test_oauth_access import MemoryTokens
 from tests.contract import test_imap_contract as imap
@@ -198,6 +199,46 @@ def test_one_connection_is_enough(server, dovecot, source, proxy):
         for stream in source.streams():
             list(source.pull(stream, None, dict))
     assert proxy.connections == 1
+
+
+def test_watching_makes_two_and_never_more_than_two_connections(server, dovecot, source, proxy):
+    proxy.on_answer = lambda line: line.replace(b" NOTIFY", b"") + b"\r\n"
+    dovecot.append(server.user, "All Mail", MAIL % 1)
+    (stream,) = source.streams()
+    (page,) = source.pull(stream, None, dict)
+    watch = source.watch()
+    for _ in range(3):
+        source.streams()
+        (body,) = source.read([Locator(stream.key, page.items[0].key)])
+        assert body.text == "text"
+        watch.ready()
+    assert proxy.connections == 2
+    assert any(b'EXAMINE "All Mail"' in line for line in proxy.commands)
+
+
+def test_a_session_is_renewed_before_its_hour_ends(server, source, proxy, clock):
+    source.streams()
+    clock.advance(timedelta(minutes=52))
+    source.streams()
+    assert proxy.connections == 1
+    clock.advance(timedelta(minutes=4))
+    source.streams()
+    assert proxy.connections == 2
+
+
+def test_history_keeps_to_a_share_of_what_gmail_allows(server, dovecot, source):
+    assert isinstance(source, Metered)
+    assert source.daily_octets == 1_500_000_000
+    dovecot.append(server.user, "All Mail", MAIL % 1)
+    source.want_history(wanted=False)
+    (stream,) = source.streams()
+    (page,) = source.pull(stream, None, dict)
+    assert page.items == ()
+    assert source.left_history_out
+    source.want_history(wanted=True)
+    (page,) = source.pull(stream, page.cursor, dict)
+    assert page.history
+    assert len(page.items) == 1
 
 
 @pytest.mark.parametrize("where", [b"AUTHENTICATE", b"LIST"])

@@ -12,7 +12,7 @@ from imapclient.response_parser import parse_fetch_response
 
 from connectors.imap import folders, uids
 from connectors.imap.bodystructure import read_structure
-from connectors.imap.cursor import Cursor, First, Gap
+from connectors.imap.cursor import Cursor, Gap, History
 from connectors.imap.headers import item_of, parse_date
 from connectors.imap.hint import hint_of, read_hint
 from connectors.imap.session import items_of
@@ -280,7 +280,7 @@ def test_500_large_uids_fit_into_a_command():
 @given(st.sets(st.integers(1, 2**32 - 1), max_size=5), st.integers(0, 2**32), st.booleans())
 def test_a_cursor_survives_being_stored(gaps, next_uid, begun):
     cursor = Cursor(7, next_uid)
-    cursor.first = First(9, NOW) if begun else None
+    cursor.history, cursor.since = (History(9, 2), NOW) if begun else (None, None)
     for uid in gaps:
         cursor.gaps[uid] = Gap.new("silent", NOW)
     assert Cursor.loads(cursor.dumps()) == cursor
@@ -289,7 +289,11 @@ def test_a_cursor_survives_being_stored(gaps, next_uid, begun):
 @pytest.mark.parametrize(
     "text",
     [
-        '{"v":2,"validity":1,"next":1}',
+        '{"v":3,"validity":1,"next":1}',
+        '{"v":2,"validity":1,"next":1,"history":[9]}',
+        '{"v":2,"validity":1,"next":1,"anchors":[[1,2,3]]}',
+        '{"v":2,"validity":1,"next":1,"resets":["now"]}',
+        '{"v":2,"validity":1,"next":1,"since":7}',
         '{"v":1,"validity":-1,"next":1}',
         '{"v":1,"validity":1,"next":1.5}',
         '{"v":1,"validity":1,"next":1,"gaps":[[1]]}',

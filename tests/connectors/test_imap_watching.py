@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 import pytest
 import trustme
 
-from connectors.imap import KIND, watching
+from connectors.imap import KIND, hearing, notifying
+from connectors.imap.hearing import PATIENCE, REFRESH
 from connectors.imap.session import Selected
-from connectors.imap.watching import PATIENCE, REFRESH, IdleWatch
+from connectors.imap.watching import IdleWatch
 from crm_sync.core.errors import Unreachable
 from crm_sync.ports import Surroundings, Watchable
 from crm_sync.testing.clock import FixedClock
@@ -213,8 +214,8 @@ def test_closing_twice_is_no_harm(peer):
 
 
 def test_what_tls_has_decrypted_already_is_heard_though_nothing_is_readable(monkeypatch):
-    monkeypatch.setattr(watching, "_CHUNK", 10)
-    monkeypatch.setattr(watching, "_AT_ONCE", 10)
+    monkeypatch.setattr(hearing, "_CHUNK", 10)
+    monkeypatch.setattr(hearing, "_AT_ONCE", 10)
     authority = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("localhost").configure_cert(server)
@@ -285,6 +286,14 @@ def hears_of_mail(watch, seconds=5.0):
     return False
 
 
+@pytest.fixture(params=["NOTIFY", "IDLE"])
+def way(request, proxy):
+    """How a watch over the proxy is told of mail."""
+    if request.param == "IDLE":
+        proxy.on_answer = lambda line: line.replace(b" NOTIFY", b"") + b"\r\n"
+    return request.param
+
+
 def test_new_mail_is_told_within_a_second_or_two_over_tls(dovecot, user, connect):
     source = connect(
         dovecot, host="localhost", port=dovecot.tls_port, security="tls", ca_file=dovecot.ca_file
@@ -298,28 +307,102 @@ def test_new_mail_is_told_within_a_second_or_two_over_tls(dovecot, user, connect
     assert not hears_of_mail(watch, 0.2)
 
 
-def test_mail_that_came_between_the_poll_and_the_watch_is_told_at_once(dovecot, user, connect):
-    source = connect(dovecot)
+def test_mail_that_came_between_the_poll_and_the_watch_is_told_at_once(
+    dovecot, user, connect, proxy, way
+):
+    source = connect(proxy)
     dovecot.append(user, "INBOX", a_mail(1))
-    assert source.watch().ready()
+    watch = source.watch()
+    assert [watch.ready(), watch.ready()] == [True, False]
+    assert way in proxy.verbs()
 
 
-def test_a_watch_lives_through_refreshes(dovecot, user, connect):
-    watch = connect(dovecot).watch()
+def test_a_watch_lives_through_refreshes(dovecot, user, connect, proxy, way):
+    watch = connect(proxy).watch()
     watch.ready()
     for number in (1, 2):
-        select.select([watch], [], [], 5)
-        watch.ready()
+        if way == "IDLE":
+            select.select([watch], [], [], 5)
+            watch.ready()
         while watch.refresh() != PATIENCE:
             pass
-        for _ in range(2):  # the answer to DONE, and the plus
+        for _ in range(2 if way == "IDLE" else 1):  # the answer, and the plus
             assert select.select([watch], [], [], 5)[0]
             watch.ready()
         dovecot.append(user, "INBOX", a_mail(number))
         assert hears_of_mail(watch)
 
 
-def test_an_account_never_has_more_than_two_connections(proxy, connect):
+def test_deletions_are_no_news(dovecot, user, connect, proxy, way):
+    uids = [dovecot.append(user, "INBOX", a_mail(n)) for n in range(3)]
+    watch = connect(proxy).watch()
+    assert not watch.ready()
+    dovecot.expunge(user, "INBOX", uids[:2])
+    assert not hears_of_mail(watch, 1.5)
+    dovecot.append(user, "INBOX", a_mail(9))
+    assert hears_of_mail(watch)
+    assert way in proxy.verbs()
+
+
+def test_notify_tells_of_mail_in_every_folder_that_is_pulled_whatever_its_name(
+    dovecot, user, connect, proxy
+):
+    names = ["Förfrågningar", "مشتریان", "R&D", 'a "quoted" name', "Sent"]
+    dovecot.add_user(user, names)
+    watch = connect(proxy).watch()
+    assert not watch.ready()
+    for name in names:
+        dovecot.append(user, name, a_mail(1))
+        assert hears_of_mail(watch), name
+        assert not hears_of_mail(watch, 0.2), name
+    dovecot.append(user, "Junk", a_mail(1))
+    assert not hears_of_mail(watch, 1.5)
+
+
+def test_mail_in_any_folder_between_the_poll_and_the_watch_is_told_at_once(dovecot, user, connect):
+    dovecot.add_user(user, ["Förfrågningar"])
+    source = connect(dovecot)
+    dovecot.append(user, "Förfrågningar", a_mail(1))
+    assert source.watch().ready()
+
+
+@pytest.mark.parametrize("no", [b"BAD Unknown command", b"NO [BADEVENT] Not these"])
+def test_where_notify_is_refused_idle_does_it(dovecot, user, connect, proxy, no):
+    proxy.on_command = lambda line: (
+        line.split()[0] + b" " + no + b"\r\n" if b" NOTIFY " in line else None
+    )
+    source = connect(proxy)
+    watch = source.watch()
+    watch.ready()
+    dovecot.append(user, "INBOX", a_mail(1))
+    assert hears_of_mail(watch)
+    assert proxy.verbs()[-1] == "IDLE"
+
+
+def test_too_many_folders_to_name_in_one_command_leave_it_to_idle(
+    connect, proxy, monkeypatch, dovecot, user
+):
+    monkeypatch.setattr(notifying, "_LONGEST_COMMAND", 10)
+    source = connect(proxy)
+    watch = source.watch()
+    watch.ready()
+    dovecot.append(user, "INBOX", a_mail(1))
+    assert hears_of_mail(watch)
+    assert "NOTIFY" not in proxy.verbs()
+
+
+def test_where_notify_passes_over_the_inbox_idle_does_it(dovecot, user, connect, proxy):
+    proxy.on_answer = lambda line: b"" if b"STATUS INBOX (MESSAGES 0 UIDNEXT" in line else None
+    source = connect(proxy)
+    watch = source.watch()
+    watch.ready()
+    proxy.on_answer = None
+    dovecot.append(user, "INBOX", a_mail(1))
+    assert hears_of_mail(watch)
+    assert "IDLE" in proxy.verbs()
+
+
+def test_an_account_never_has_more_than_two_connections(proxy, connect, way):
     source = connect(proxy)
     first = source.watch()
     for _ in range(3):
@@ -330,10 +413,11 @@ def test_an_account_never_has_more_than_two_connections(proxy, connect):
     source.streams()
     assert proxy.connections == 5
     assert not watch.ready()
+    assert way in proxy.verbs()
 
 
 def test_a_server_without_idle_is_not_bothered_with_a_second_connection(proxy, connect):
-    proxy.on_answer = lambda line: line.replace(b" IDLE", b"") + b"\r\n"
+    proxy.on_answer = lambda line: line.replace(b" IDLE", b"").replace(b" NOTIFY", b"") + b"\r\n"
     source = connect(proxy)
     assert source.watch() is None
     assert proxy.connections == 1
@@ -361,11 +445,17 @@ def test_a_server_that_is_away_gives_no_watch_and_no_error(proxy, connect):
     assert source.watch() is None
 
 
-def test_only_what_is_pulled_is_watched(dovecot, connect):
-    assert connect(dovecot, folders=["\\Sent"]).watch() is None
+def test_only_what_is_pulled_is_watched(dovecot, user, connect, proxy):
+    watch = connect(dovecot, folders=["\\Sent"]).watch()
+    dovecot.append(user, "INBOX", a_mail(1))
+    assert not hears_of_mail(watch, 1.5)
+    dovecot.append(user, "Sent", a_mail(1))
+    assert hears_of_mail(watch)
+    proxy.on_answer = lambda line: line.replace(b" NOTIFY", b"") + b"\r\n"
+    assert connect(proxy, folders=["\\Sent"]).watch() is None
 
 
-def test_a_cut_line_ends_the_watch_and_the_next_one_works(proxy, user, dovecot, connect):
+def test_a_cut_line_ends_the_watch_and_the_next_one_works(proxy, user, dovecot, connect, way):
     source = connect(proxy)
     watch = source.watch()
     watch.ready()
@@ -377,3 +467,4 @@ def test_a_cut_line_ends_the_watch_and_the_next_one_works(proxy, user, dovecot, 
     assert not watch.ready()
     dovecot.append(user, "INBOX", a_mail(1))
     assert hears_of_mail(watch)
+    assert way in proxy.verbs()

@@ -61,12 +61,12 @@ def status(config: Config = None, as_json: Json = False) -> None:
             columns = ("account", "state", "complete up to", "failing since", "items")
             print_table(columns, rows, "No account is configured.")
             for account in report["accounts"]:
-                if account["last_error"]:
-                    typer.echo(f"{account['name']}: {shown(account['last_error'])}")
+                if account["problem"]:
+                    typer.echo(f"{account['name']}: {shown(account['problem'])}")
             waiting = ", ".join(f"{n} {s.replace('_', ' ')}" for s, n in report["outbox"].items())
             typer.echo(f"Outbox: {waiting or 'empty'}. Schema {report['schema']}.")
     if not report["healthy"]:
-        unwell = [a["name"] for a in report["accounts"] if a["state"] not in ("ok", "new")]
+        unwell = [a["name"] for a in report["accounts"] if a["problem"]]
         say(f"not healthy: {shown(unwell)}" if unwell else "not healthy")
         raise typer.Exit(1)
 
@@ -76,10 +76,12 @@ def customers(query: Query = None, config: Config = None, as_json: Json = False)
 
     Example: crm-sync customers nordvik
     """
+    from crm_sync.store import notices
     from crm_sync.store.customers import listing
 
     with opened(config) as app, app.store.read() as tx:
         found = listing(tx, query)
+        notices.attach(tx, found)
         if as_json:
             print_lines(found)
             return
@@ -95,6 +97,41 @@ def customers(query: Query = None, config: Config = None, as_json: Json = False)
         ]
         columns = ("id", "customer", "owner", "contacts", "last interaction")
         print_table(columns, rows, "There are no customers yet: crm-sync import customers.csv")
+        people = [person for customer in found for person in customer["contacts"]]
+        _print_addresses(app, [event for p in people for event in p["address_events"]])
+
+
+def _print_addresses(app: Any, events: list[dict[str, Any]]) -> None:
+    """A line for each address about which a writer should know something, from newest to oldest."""
+    today = app.clock.now().astimezone(app.settings.team.timezone).date()
+    said = set()
+    for event in events:
+        sentence = _about_address(event, today)
+        if sentence and (event["address"], event["kind"]) not in said:
+            said.add((event["address"], event["kind"]))
+            typer.echo(shown(sentence))
+
+
+_RECENT_DAYS = 30
+
+
+def _about_address(event: dict[str, Any], today: Any) -> str:
+    """What an event about an address means today, "" when nothing any more."""
+    from datetime import date
+
+    address, on = event["address"], event["at"][:10]
+    is_recent = (today - date.fromisoformat(on)).days <= _RECENT_DAYS
+    if event["kind"] == "complaint":
+        return f"{address} complained about mail from us on {on}"
+    if event["kind"] != "absence":
+        code = f" ({event['status']})" if event["status"] else ""
+        lasting = "" if event["kind"] == "hard_bounce" else ", perhaps for the moment only"
+        return f"mail to {address} bounced on {on}{code}{lasting}" if is_recent else ""
+    deputy = f"; {event['deputy']} answers instead" if event["deputy"] else ""
+    if event["until"]:
+        is_away = date.fromisoformat(event["until"]) > today
+        return f"{address} is away until {event['until']}{deputy}" if is_away else ""
+    return f"{address} was away on {on}{deputy}" if is_recent else ""
 
 
 def timeline(
@@ -107,10 +144,12 @@ def timeline(
     Example: crm-sync timeline "Nordvik AB"
     """
     from crm_sync.store import customers as store
-    from crm_sync.store import diary
+    from crm_sync.store import diary, notices
 
     with opened(config) as app, app.store.read() as tx:
         customer_id = store.find(tx, customer)
+        if not as_json:
+            _print_addresses(app, notices.of_customer(tx, customer_id))
         _print(app, diary.interactions(tx, customer_id=customer_id), as_json, "contacts")
 
 

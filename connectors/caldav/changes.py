@@ -84,7 +84,7 @@ def _by_token(wire: Wire, old: Cursor, poll: Poll) -> Changes:
 
 
 def _by_listing(wire: Wire, old: Cursor | None, poll: Poll) -> Changes:
-    listed = _members(wire, poll.calendar)
+    listed = members(wire, poll.calendar)
     missing = tuple(key for key in poll.known if key not in listed)
     doubtful = bool(missing) and 2 * len(listed) < len(poll.known)
     believed = not doubtful or (old is not None and old.doubt)
@@ -100,7 +100,7 @@ def _by_listing(wire: Wire, old: Cursor | None, poll: Poll) -> Changes:
     return Changes(_stale(listed, poll), missing if believed else (), cursor)
 
 
-def _members(wire: Wire, calendar: Calendar) -> dict[str, str]:
+def members(wire: Wire, calendar: Calendar) -> dict[str, str]:
     """All objects in a calendar: key -> etag, or what else changes with them."""
     found = {}
     for member in wire.propfind(calendar.url, MEMBERS, 1).members:

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Final
 
 from connectors.caldav.calendars import Calendar, Calendars
-from connectors.caldav.changes import Changes, Poll, find_changes, is_idle
+from connectors.caldav.changes import Changes, Poll, find_changes, is_idle, members
 from connectors.caldav.cursor import Cursor, read_cursor, version_of
 from connectors.caldav.multistatus import key_of
 from connectors.caldav.objects import Raw, fetch
@@ -33,6 +34,9 @@ from crm_sync.core.records import (
     UnreadableItem,
 )
 from crm_sync.ports import Known, Surroundings
+
+_BATCH: Final = 500
+_LARGEST_OCTETS: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class CaldavSource:
         self._options = options
         self._clock = surroundings.clock
         self._zone = surroundings.zone
+        self._shelter = surroundings.shelter
         self._wire = Wire(options, surroundings.clock)
         self._calendars = Calendars(options, self._wire)
         self._seen: dict[str, Calendar] = {}
@@ -86,7 +91,17 @@ class CaldavSource:
             changes = find_changes(self._wire, old, poll)
             yield from self._pages(old, poll, changes, window)
 
-    def read(self, locators: Sequence[Locator], *, items: bool = False) -> Iterator[Body]:
+    def held(self, stream: Stream, since: datetime | None) -> Iterator[Sequence[str]]:
+        """All objects: a calendar does not tell when they arrived; see `crm_sync.ports.Source`."""
+        del since
+        calendar = self._calendar(stream.key)
+        with self._speaking("stream"):
+            keys = list(members(self._wire, calendar))
+        yield from (keys[at : at + _BATCH] for at in range(0, len(keys), _BATCH))
+
+    def read(
+        self, locators: Sequence[Locator], *, items: bool = False, octets: bool = False
+    ) -> Iterator[Body]:
         """The objects at the locators; the text is the description of what is not private."""
         by_stream: dict[str, list[Locator]] = defaultdict(list)
         for locator in locators:
@@ -98,7 +113,8 @@ class CaldavSource:
             for start in range(0, len(wanted), self._options.page_size):
                 chunk = wanted[start : start + self._options.page_size]
                 with self._speaking():
-                    yield from self._bodies(stream, chunk, items=items)
+                    for locator, raw in self._raws(stream, chunk):
+                        yield self._body(locator, raw, items=items, octets=octets)
 
     def probe(self) -> Iterator[Finding]:
         """Connects, signs in and names the calendars."""
@@ -203,27 +219,34 @@ class CaldavSource:
     def _parsed(self, raw: Raw, window: _Window) -> ParsedObject:
         if raw.data is None:
             raise Unreadable("the server can't deliver this object")
-        return read_events(raw.data, window.start, window.end, self._zone)
+        what = raw.data, window.start, window.end, self._zone
+        if self._shelter is None:
+            return read_events(*what)
+        found: ParsedObject = self._shelter.call(read_events, *what)
+        return found
 
-    def _bodies(self, stream: str, locators: Sequence[Locator], *, items: bool) -> Iterator[Body]:
+    def _raws(self, stream: str, locators: Sequence[Locator]) -> Iterator[tuple[Locator, Raw]]:
         waiting: dict[str, list[Locator]] = defaultdict(list)
         for locator in locators:
             waiting[key_of(locator.key)].append(locator)
-        window = self._window()
         try:
             url = self._calendars.origin() + stream
             for raw in fetch(self._wire, url, list(waiting)):
                 for locator in waiting.pop(raw.key):
-                    yield self._body(locator, raw, window, items=items)
+                    yield locator, raw
         except BadAnswer as bad:
             if bad.status not in GONE:
                 raise
-            yield from (Body(one, gone=True) for several in waiting.values() for one in several)
+            for one in (one for several in waiting.values() for one in several):
+                yield one, Raw(one.key, gone=True)
 
-    def _body(self, locator: Locator, raw: Raw, window: _Window, *, items: bool) -> Body:
+    def _body(self, locator: Locator, raw: Raw, *, items: bool, octets: bool) -> Body:
         if raw.gone:
             return Body(locator, gone=True)
+        window = self._window()
         item = self._item(raw, "", window) if items else None
+        if octets:
+            return Body(locator, item=item, octets=(raw.data or b"")[:_LARGEST_OCTETS])
         try:
             text = self._parsed(raw, window).description
         except Unreadable as bad:

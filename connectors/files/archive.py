@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar
@@ -23,6 +24,7 @@ class Archive(ABC):
     def __init__(self, options: FileOptions, surroundings: Surroundings) -> None:
         self.options = options
         self.clock = surroundings.clock
+        self.shelter = surroundings.shelter
         self.chosen: dict[str, Folder] = {}
         self._all: list[Folder] = []
 
@@ -49,6 +51,11 @@ class Archive(ABC):
         if not self._all:
             self.streams()
         return next((folder for folder in self._all if folder.key == key), None)
+
+    def begin(self, since: datetime | None) -> datetime | None:
+        """`since`, else the time as far back as a first pull goes; None for everything."""
+        reach = self.options.reach
+        return self.clock.now() - reach if since is None and reach is not None else since
 
     def probe(self) -> Iterator[Finding]:
         """See `crm_sync.ports.Source.probe`: the path, then the folders."""

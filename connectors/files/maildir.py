@@ -4,6 +4,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -13,12 +14,19 @@ from connectors.files import opening
 from connectors.files.archive import Archive
 from connectors.files.folders import MOST_FOLDERS, Folder, to_key
 from connectors.files.maildir_cursor import Cursor, Moments
-from connectors.files.maildir_pull import Place, Pull, moments, places, read_hint, read_item
-from connectors.files.messages import body_of
+from connectors.files.maildir_pull import (
+    Place,
+    Pull,
+    arrived_since,
+    moments,
+    places,
+    read_hint,
+    read_item,
+)
+from connectors.files.messages import Wish, body_of
 from connectors.files.options import FileOptions
 from connectors.files.walking import walk
-from crm_sync.core.records import Body, Locator, Page, Stream, UnreadableItem
-from crm_sync.core.text import LARGEST_MESSAGE
+from crm_sync.core.records import Body, Locator, Page, Stream
 from crm_sync.ports import Known, Surroundings
 
 _INSIDE: Final = frozenset({"cur", "new", "tmp"})
@@ -64,7 +72,19 @@ class MaildirSource(Archive):
         if cursor is not None:
             self._quiet[stream.key] = cursor, pull.seen
 
-    def read(self, locators: Sequence[Locator], *, items: bool = False) -> Iterator[Body]:
+    def held(self, stream: Stream, since: datetime | None) -> Iterator[Sequence[str]]:
+        """See `crm_sync.ports.Source.held`: names and times of files, none is opened."""
+        folder = self.folder(stream.key)
+        if folder is None:
+            return
+        with self.guarded(folder.path, "stream"):
+            keys = arrived_since(folder.path, self.begin(since))
+        size = self.options.page_size
+        yield from (keys[at : at + size] for at in range(0, len(keys), size))
+
+    def read(
+        self, locators: Sequence[Locator], *, items: bool = False, octets: bool = False
+    ) -> Iterator[Body]:
         """See `crm_sync.ports.Source.read`."""
         wanted: dict[str, list[Locator]] = defaultdict(list)
         for locator in locators:
@@ -74,14 +94,14 @@ class MaildirSource(Archive):
             if folder is None:
                 yield from (Body(locator, gone=True) for locator in here)
             else:
-                yield from self._bodies(folder.path, here, items=items)
+                yield from self._bodies(folder.path, here, Wish(items, octets, self.shelter))
 
-    def _bodies(self, maildir: Path, locators: Sequence[Locator], *, items: bool) -> Iterator[Body]:
+    def _bodies(self, maildir: Path, locators: Sequence[Locator], wish: Wish) -> Iterator[Body]:
         """First where each message was last; one look at the folder for those that have moved."""
         moved = []
         for locator in locators:
             place = read_hint(locator.hint, locator.key)
-            body = None if place is None else _read(maildir, locator, place, items=items)
+            body = None if place is None else _read(maildir, locator, place, wish)
             if body is None:
                 moved.append(locator)
             else:
@@ -92,7 +112,7 @@ class MaildirSource(Archive):
             there = places(maildir)
         for locator in moved:
             place = there.get(locator.key)
-            body = None if place is None else _read(maildir, locator, place, items=items)
+            body = None if place is None else _read(maildir, locator, place, wish)
             yield body or Body(locator, gone=True)
 
     def _calm(self, stream: Stream, cursor: str | None) -> Moments | None:
@@ -143,15 +163,14 @@ def _decoded(name: str) -> str:
         return raw.decode("utf-8", "replace")
 
 
-def _read(maildir: Path, locator: Locator, place: Place, *, items: bool) -> Body | None:
+def _read(maildir: Path, locator: Locator, place: Place, wish: Wish) -> Body | None:
     """The body at a place; None when nothing is there."""
     try:
-        item = read_item(maildir, locator.key, place) if items else None
+        item = read_item(maildir, locator.key, place) if wish.items else None
         with opening.opened(maildir / place.folder / place.name) as descriptor:
-            raw = opening.read_at(descriptor, 0, LARGEST_MESSAGE + 1)
+            raw = opening.read_at(descriptor, 0, wish.most)
     except FileNotFoundError:
         return None
     except OSError as error:
         return Body(locator, problem=opening.reason(error))
-    problem = item.reason if isinstance(item, UnreadableItem) else ""
-    return Body(locator, item=item, problem=problem) if problem else body_of(locator, raw, item)
+    return body_of(locator, raw, item, wish)

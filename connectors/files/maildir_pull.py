@@ -66,6 +66,26 @@ def read_hint(hint: str, key: str) -> Place | None:
     return Place(folder, name) if usable and key_of(name) == key else None
 
 
+def arrived_since(maildir: Path, since: datetime | None) -> list[str]:
+    """The keys of a maildir's messages, without those that arrived before `since`. Raises OSError.
+
+    Where only a message's own date tells, it is among them.
+    """
+    found = places(maildir)
+    if since is None:
+        return list(found)
+    return [key for key, place in found.items() if not _is_older(maildir, place, since)]
+
+
+def _is_older(maildir: Path, place: Place, since: datetime) -> bool:
+    try:
+        status = (maildir / place.folder / place.name).stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return False  # it has moved within the maildir, most likely
+    arrived_at = _arrival(place.name, moment(status.st_mtime))
+    return arrived_at is not None and arrived_at < since
+
+
 def moments(maildir: Path) -> Moments:
     """When `new` and `cur` changed last; 0 for what is not there. Raises OSError."""
     return _changed(maildir / "new"), _changed(maildir / "cur")

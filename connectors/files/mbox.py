@@ -4,6 +4,8 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
+from itertools import islice
 from pathlib import Path, PurePath
 
 from connectors.files import opening
@@ -11,11 +13,11 @@ from connectors.files.archive import Archive
 from connectors.files.folders import MOST_FOLDERS, Folder, to_key
 from connectors.files.mbox_cursor import Cursor, Seen
 from connectors.files.mbox_format import Message, is_mbox, message_at, messages, text_of
-from connectors.files.mbox_pull import Pull, item_in, seen_of
-from connectors.files.messages import body_of
+from connectors.files.mbox_pull import Pull, arrived_since, item_in, seen_of
+from connectors.files.messages import Wish, body_of
 from connectors.files.options import FileOptions
 from connectors.files.walking import walk
-from crm_sync.core.records import Body, Item, Locator, Page, Stream, UnreadableItem
+from crm_sync.core.records import Body, Locator, Page, Stream
 from crm_sync.ports import Known, Surroundings
 
 
@@ -61,7 +63,19 @@ class MboxSource(Archive):
         if cursor is not None:
             self._quiet[stream.key] = cursor, pull.seen
 
-    def read(self, locators: Sequence[Locator], *, items: bool = False) -> Iterator[Body]:
+    def held(self, stream: Stream, since: datetime | None) -> Iterator[Sequence[str]]:
+        """See `crm_sync.ports.Source.held`: one reading of the whole file."""
+        folder = self.folder(stream.key)
+        if folder is None:
+            return
+        with self.guarded(folder.path, "stream"):
+            keys = arrived_since(folder.path, self.begin(since), self.clock.now())
+            while batch := list(islice(keys, self.options.page_size)):
+                yield batch
+
+    def read(
+        self, locators: Sequence[Locator], *, items: bool = False, octets: bool = False
+    ) -> Iterator[Body]:
         """See `crm_sync.ports.Source.read`."""
         wanted: dict[str, list[Locator]] = defaultdict(list)
         for locator in locators:
@@ -73,7 +87,7 @@ class MboxSource(Archive):
                 continue
             try:
                 with opening.opened(folder.path) as descriptor:
-                    yield from _bodies(descriptor, here, items=items)
+                    yield from _bodies(descriptor, here, Wish(items, octets, self.shelter))
             except FileNotFoundError:
                 yield from (Body(locator, gone=True) for locator in here)
             except OSError as error:
@@ -139,14 +153,14 @@ def _parts(names: Sequence[str]) -> tuple[str, ...]:
     return (*(name.removesuffix(".sbd") for name in above), last.removesuffix(".mbox") or last)
 
 
-def _bodies(descriptor: int, locators: Sequence[Locator], *, items: bool) -> Iterator[Body]:
+def _bodies(descriptor: int, locators: Sequence[Locator], wish: Wish) -> Iterator[Body]:
     """First where each message was; one reading of the whole file for those that have moved."""
     size = os.fstat(descriptor).st_size
     moved: dict[str, list[Locator]] = defaultdict(list)
 
     def body(locator: Locator, message: Message) -> Body:
-        item = item_in(message, locator.key) if items else None
-        return _body(descriptor, locator, message, item)
+        item = item_in(message, locator.key) if wish.items else None
+        return body_of(locator, text_of(descriptor, message, wish.most), item, wish)
 
     for locator in locators:
         start, digest = _place(locator.key)
@@ -162,12 +176,6 @@ def _bodies(descriptor: int, locators: Sequence[Locator], *, items: bool) -> Ite
         if not moved:
             break
     yield from (Body(locator, gone=True) for rest in moved.values() for locator in rest)
-
-
-def _body(descriptor: int, locator: Locator, message: Message, item: Item | None) -> Body:
-    if isinstance(item, UnreadableItem):
-        return Body(locator, item=item, problem=item.reason)
-    return body_of(locator, text_of(descriptor, message), item)
 
 
 def _place(key: str) -> tuple[int, str]:

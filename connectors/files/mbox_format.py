@@ -15,7 +15,6 @@ from typing import Final
 from connectors.files.messages import HEADER, header_of, lasting
 from connectors.files.opening import read_at
 from crm_sync.core.dates import parse_date
-from crm_sync.core.text import LARGEST_MESSAGE
 
 _CHUNK: Final = 1024 * 1024
 _LINE: Final = 1000
@@ -91,10 +90,10 @@ def message_at(descriptor: int, start: int, size: int) -> Message | None:
     return _message(descriptor, start, end)
 
 
-def text_of(descriptor: int, message: Message) -> bytes:
-    """The bytes of a message without From_ line and marks, 25 MB of them at most."""
+def text_of(descriptor: int, message: Message, most: int) -> bytes:
+    """The bytes of a message without From_ line and marks, `most` of them at most."""
     begin = message.start + len(message.from_line)
-    raw = read_at(descriptor, begin, min(message.end - begin, LARGEST_MESSAGE + 1))
+    raw = read_at(descriptor, begin, min(message.end - begin, most))
     return _QUOTED.sub(b"", raw)
 
 

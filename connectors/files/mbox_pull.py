@@ -63,7 +63,7 @@ class Pull:
             if len(items) >= self._size or message.start - read_from > _LONGEST_STRETCH:
                 yield Page(tuple(items), cursor.dumps(), more=True, reset=reset)
                 items, reset, read_from = [], False, message.start
-            if self._is_being_written(message):
+            if _is_being_written(message, self._changed, self._now):
                 self.seen = None
                 break
             items += self._items(message)
@@ -91,11 +91,6 @@ class Pull:
         found = message_at(descriptor, last.offset, size)
         return found is not None and found.digest == last.digest
 
-    def _is_being_written(self, message: Message) -> bool:
-        """Whether only a part of the last message's header has been written so far."""
-        age = self._now - self._changed
-        return not message.complete and timedelta() <= age < _WRITING
-
     def _items(self, message: Message) -> list[Item]:
         """The message as an item; nothing when it is too old or no mail."""
         if is_no_mail(message.header):
@@ -107,6 +102,28 @@ class Pull:
             if message.start < upto and item.arrived_at < since:
                 return []
         return [item]
+
+
+def arrived_since(path: Path, since: datetime | None, now: datetime) -> Iterator[str]:
+    """The keys of a file's messages, without those that arrived before `since`. Raises OSError."""
+    with opening.opened(path) as descriptor:
+        status = os.fstat(descriptor)
+        changed = moment(status.st_mtime) or now
+        for message in messages(descriptor, 0, status.st_size):
+            if _is_being_written(message, changed, now):
+                return
+            if not is_no_mail(message.header) and not _is_older(message, since):
+                yield key_of(message)
+
+
+def _is_being_written(message: Message, changed: datetime, now: datetime) -> bool:
+    """Whether only a part of the last message's header has been written so far."""
+    return not message.complete and timedelta() <= now - changed < _WRITING
+
+
+def _is_older(message: Message, since: datetime | None) -> bool:
+    item = item_in(message) if since is not None else None
+    return since is not None and isinstance(item, MailItem) and item.arrived_at < since
 
 
 def item_in(message: Message, key: str = "") -> Item:

@@ -1,6 +1,7 @@
 """One message of an archive: its header as an item, the parts of it that archives add."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,7 +12,11 @@ from crm_sync.core.encoded_words import decode_words
 from crm_sync.core.errors import Unreadable
 from crm_sync.core.headers import LARGEST_BLOCK, parse_envelope
 from crm_sync.core.records import Body, Item, Locator, MailItem, UnreadableItem
-from crm_sync.core.text import read_message
+from crm_sync.core.sheltered import Shelter, message_text
+from crm_sync.core.text import LARGEST_MESSAGE
+
+LARGEST_OCTETS: Final = 256 * 1024
+"""Bytes of a message that are handed out when the message itself is asked for."""
 
 HEADER: Final = LARGEST_BLOCK
 """Bytes at the start of a message that are read for its header."""
@@ -61,10 +66,30 @@ def item_of(
     return MailItem(key, arrived_at or envelope.date or _EARLIEST, size, envelope, hint)
 
 
-def body_of(locator: Locator, raw: bytes, item: Item | None) -> Body:
-    """Text and attachments of a whole message."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is read of a message besides its text: the item, or in place of the text the octets."""
+
+    items: bool
+    octets: bool
+    shelter: Shelter | None
+
+    @property
+    def most(self) -> int:
+        """How many bytes of the message are read for it."""
+        return LARGEST_OCTETS if self.octets else LARGEST_MESSAGE + 1
+
+
+def body_of(locator: Locator, raw: bytes, item: Item | None, wish: Wish) -> Body:
+    """The message itself, or text and attachments of what can be understood of it."""
+    if wish.octets:
+        return Body(locator, item=item, octets=raw)
+    if isinstance(item, UnreadableItem):
+        return Body(locator, item=item, problem=item.reason)
     try:
-        text = read_message(raw)
+        text = message_text(wish.shelter, raw)
+    except Unreadable as error:
+        return Body(locator, item=item, problem=error.what)
     except _SURPRISES:
         return Body(locator, item=item, problem="the text of the message can't be understood")
     return Body(locator, text.text, text.attachments, item)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 from crm_sync.core.errors import CrmSyncError, CursorLost
 from crm_sync.core.records import (
@@ -31,9 +31,12 @@ from crm_sync.ports import Known
 Fault = Callable[[], CrmSyncError]
 
 
+LARGEST_OCTETS: Final = 256 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message as the memory holds it."""
+    """A message as the memory holds it. `raw` is there where a test cares about every octet."""
 
     envelope: Envelope
     arrived_at: datetime
@@ -41,6 +44,7 @@ class Mail:
     attachments: tuple[Attachment, ...] = ()
     size: int = 1000
     unreadable: str = ""
+    raw: bytes = b""
 
 
 @dataclass(slots=True)
@@ -50,6 +54,11 @@ class Folder:
     validity: int = 1
     next_uid: int = 1
     mails: dict[int, Mail] = field(default_factory=dict)
+    hidden: set[int] = field(default_factory=set)
+
+    def shown(self) -> dict[int, Mail]:
+        """What the server tells of: the mails that it does not hide."""
+        return {uid: mail for uid, mail in self.mails.items() if uid not in self.hidden}
 
 
 Held = TypeVar("Held")
@@ -138,6 +147,14 @@ class MemoryMailbox(_Memory[Folder]):
         mails = self._held[folder].mails
         mails[_uid(key)] = replace(mails[_uid(key)], unreadable=reason)
 
+    def hide(self, key: str, folder: str = "INBOX") -> None:
+        """The server does not tell of a mail, as some do with one that came a moment ago."""
+        self._held[folder].hidden.add(_uid(key))
+
+    def show(self, key: str, folder: str = "INBOX") -> None:
+        """The server tells of a hidden mail after all."""
+        self._held[folder].hidden.discard(_uid(key))
+
     def reset_uidvalidity(self, folder: str = "INBOX") -> None:
         """Renumbers a folder: all its keys are void."""
         there = self._held[folder]
@@ -161,7 +178,7 @@ class MemoryMailbox(_Memory[Folder]):
         if reset or validity is None:
             next_uid = 1
         self._request()
-        uids = sorted(uid for uid in there.mails if uid >= next_uid)
+        uids = sorted(uid for uid in there.shown() if uid >= next_uid)
         total, validity, end = len(uids), there.validity, there.next_uid
         while True:
             now, uids = uids[: self.page_size], uids[self.page_size :]
@@ -173,19 +190,33 @@ class MemoryMailbox(_Memory[Folder]):
                 return
             self._request()
 
-    def read(self, locators: Sequence[Locator], *, items: bool = False) -> Iterator[Body]:
+    def held(self, stream: Stream, since: datetime | None) -> Iterator[Sequence[str]]:
+        """See `crm_sync.ports.Source.held`."""
+        self._request()
+        there = self._held.get(stream.key)
+        if there is None:
+            return
+        young = [u for u, m in there.shown().items() if since is None or m.arrived_at >= since]
+        yield from _batches([f"{there.validity}:{uid}" for uid in young], self.page_size)
+
+    def read(
+        self, locators: Sequence[Locator], *, items: bool = False, octets: bool = False
+    ) -> Iterator[Body]:
         """See `crm_sync.ports.Source.read`."""
         if locators:
             self._request()
         for locator in locators:
             there = self._held.get(locator.stream)
-            mail = there and there.mails.get(_uid(locator.key))
+            mail = there and there.shown().get(_uid(locator.key))
             if not there or not mail or locator.key != f"{there.validity}:{_uid(locator.key)}":
                 yield Body(locator, gone=True)
+                continue
+            item = _seen(there, _uid(locator.key)) if items else None
+            if octets:
+                yield Body(locator, item=item, octets=_octets(mail))
             elif mail.unreadable:
-                yield Body(locator, problem=mail.unreadable)
+                yield Body(locator, item=item, problem=mail.unreadable)
             else:
-                item = _seen(there, _uid(locator.key)) if items else None
                 yield Body(locator, mail.text, mail.attachments, item)
 
 
@@ -274,8 +305,18 @@ class MemoryCalendar(_Memory[Calendar]):
                 return
             self._request()
 
-    def read(self, locators: Sequence[Locator], *, items: bool = False) -> Iterator[Body]:
-        """See `crm_sync.ports.Source.read`."""
+    def held(self, stream: Stream, since: datetime | None) -> Iterator[Sequence[str]]:
+        """See `crm_sync.ports.Source.held`; a calendar does not know when objects arrived."""
+        del since
+        self._request()
+        there = self._held.get(stream.key)
+        yield from _batches(list(there.objects) if there else [], self.page_size)
+
+    def read(
+        self, locators: Sequence[Locator], *, items: bool = False, octets: bool = False
+    ) -> Iterator[Body]:
+        """See `crm_sync.ports.Source.read`; the objects here are not made of octets."""
+        del octets
         if locators:
             self._request()
         for locator in locators:
@@ -284,7 +325,7 @@ class MemoryCalendar(_Memory[Calendar]):
             if item is None:
                 yield Body(locator, gone=True)
             elif isinstance(item, UnreadableItem):
-                yield Body(locator, problem=item.reason)
+                yield Body(locator, item=item if items else None, problem=item.reason)
             else:
                 yield Body(locator, item=item if items else None)
 
@@ -303,6 +344,17 @@ def _seen(folder: Folder, uid: int) -> Item:
     if mail.unreadable:
         return UnreadableItem(key, mail.unreadable)
     return MailItem(key, mail.arrived_at, mail.size, mail.envelope, hint="memory")
+
+
+def _octets(mail: Mail) -> bytes:
+    """The message itself; where a test gave none, the least that is one."""
+    envelope = mail.envelope
+    head = f"Message-ID: {envelope.message_id}\r\nSubject: {envelope.subject}\r\n\r\n"
+    return (mail.raw or f"{head}{mail.text}\r\n".encode())[:LARGEST_OCTETS]
+
+
+def _batches(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (keys[at : at + size] for at in range(0, len(keys), size))
 
 
 def _uid(key: str) -> int:

@@ -1,9 +1,8 @@
 """Pull: everything new in an account into the diary, page by page (law 1)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from pathlib import PurePath
-from traceback import extract_tb
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from crm_sync.core.errors import (
@@ -14,15 +13,31 @@ from crm_sync.core.errors import (
     Unreachable,
 )
 from crm_sync.core.records import EventItem, MailItem, Page, Stream, UnreadableItem
-from crm_sync.flow import event_page, fetch, followups, mail_page
+from crm_sync.flow import audit, breaker, event_page, fetch, followups, mail_page
+from crm_sync.flow.faults import fault
 from crm_sync.flow.fetch import Progress
 from crm_sync.flow.health import Pulled, note_health
+from crm_sync.flow.notices import read_notices
 from crm_sync.flow.setup import Setup
+from crm_sync.flow.traffic import Traffic
 from crm_sync.ports import Source
-from crm_sync.store import accounts, items, texts
+from crm_sync.store import accounts, audits, items, texts
 from crm_sync.store.accounts import Account
+from crm_sync.store.audits import StreamRow
 
 _ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One pull of one account: what it works with, and where it notes what it brought."""
+
+    setup: Setup
+    account: Account
+    source: Source
+    pulled: Pulled
+    traffic: Traffic
+    progress: Progress
 
 
 def pull_account(
@@ -31,78 +46,99 @@ def pull_account(
     source: Source,
     *,
     interval: timedelta,
+    reach: timedelta | None = None,
     progress: Progress = lambda *_: None,
 ) -> Pulled:
     """Pulls all streams of an account, then the texts of what matched.
 
+    A few times a day streams are compared with what was seen too; `reach` is how far back a first
+    pull goes (None: everything), and what arrived before is not missed.
+
     Never raises for what is the account's own trouble: the result's `error` and the account's row
-    say it. Raises `StoreUnavailable` when the diary can't be written.
+    say it; nor is anything tried while the account's host answers nobody. Raises
+    `StoreUnavailable` when the diary can't be written.
     """
     started = setup.now()
     pulled = Pulled(account.name, account.connector)
+    admission = breaker.admit(setup, account)
+    if admission.until is not None:
+        pulled.error = breaker.held_back(setup, account, admission.until).sentence()
+        return pulled
     try:
-        for stream in source.streams():
-            _pull_stream(setup, account, source, stream, pulled, progress)
-        pulled.found = fetch.fetch_recalled(setup, account, source)
-        fetch.retry_quarantined(setup, account, source)
-        demoted = fetch.fetch_texts(setup, account, source, progress)
-        pulled.ignored += min(demoted, pulled.logged)
-        pulled.logged -= min(demoted, pulled.logged)
+        traffic = Traffic(setup, account, source)
+        _pull(_Turn(setup, account, source, pulled, traffic, progress), started, reach)
     except StoreUnavailable:
         raise
     except CrmSyncError as error:
         pulled.failures.append(error)
     except Exception as error:  # noqa: BLE001  # a fault of a connector's is its account's own trouble
-        pulled.failures.append(_fault(account, error))
-    note_health(setup, account, pulled, started, interval)
+        pulled.failures.append(fault(account.name, error))
+    note_health(setup, account, pulled, started, interval, admission)
     pulled.seconds = round((setup.now() - started).total_seconds(), 3)
     return pulled
 
 
-def _fault(account: Account, error: Exception) -> Unreachable:
-    """A bug, by kind and place: its words may be a stranger's."""
-    frame = extract_tb(error.__traceback__)[-1]
-    place = f"{PurePath(frame.filename).name}:{frame.lineno}"
-    return Unreachable(
-        f"something went wrong inside crm-sync ({type(error).__name__} at {place})",
-        where=account.name,
-        advice="Please report this line; the account is tried again.",
-    )
+def _pull(turn: _Turn, started: datetime, reach: timedelta | None) -> None:
+    """Streams, gaps, the past of new customers, texts, reports: in this order."""
+    setup, account, source, pulled = turn.setup, turn.account, turn.source, turn.pulled
+    rows = _pull_streams(turn)
+    if not pulled.unfinished:
+        audit.reconcile(setup, account, source, rows, pulled, started=started, reach=reach)
+    pulled.found = fetch.fetch_recalled(setup, account, source)
+    fetch.retry_quarantined(setup, account, source)
+    demoted = fetch.fetch_texts(setup, account, source, turn.progress, turn.traffic)
+    pulled.ignored += min(demoted, pulled.logged)
+    pulled.logged -= min(demoted, pulled.logged)
+    read_notices(setup, account, source, turn.progress)
+    turn.traffic.finish()
 
 
-def _pull_stream(
-    setup: Setup,
-    account: Account,
-    source: Source,
-    stream: Stream,
-    pulled: Pulled,
-    progress: Progress,
-) -> None:
-    """One stream; its own trouble is noted and does not stop the others."""
-    done = 0
+def _pull_streams(turn: _Turn) -> Mapping[str, StreamRow]:
+    """All streams, one after the other; what was known of them before, by key."""
+    with turn.setup.store.read() as tx:
+        rows = audits.streams_of(tx, turn.account.id)
+    turn.pulled.listed = list(turn.source.streams())
+    for stream in turn.pulled.listed:
+        cursor = rows[stream.key].cursor if stream.key in rows else None
+        if _pull_stream(turn, stream, cursor):
+            turn.pulled.complete.append(stream)
+    return rows
+
+
+def _pull_stream(turn: _Turn, stream: Stream, cursor: str | None) -> bool:
+    """One stream, to its end or not; its own trouble is noted and does not stop the others."""
+    setup, account, pulled, done = turn.setup, turn.account, turn.pulled, 0
     for _ in range(_ATTEMPTS):
-        with setup.store.read() as tx:
-            known = accounts.stream_of(tx, account.id, stream.key)
-        cursor = known[1] if known else None
+        pages = turn.source.pull(stream, cursor, lambda: _known_keys(setup, account, stream))
         try:
-            for page in source.pull(stream, cursor, lambda: _known_keys(setup, account, stream)):
-                _store_page(setup, account, stream, cursor, page, pulled)
+            for page in pages:
+                _store_page(turn, stream, cursor, page)
                 cursor = page.cursor
                 done += len(page.items)
-                progress(stream.name, done, page.total)
+                turn.progress(stream.name, done, page.total)
+                if turn.traffic.stops(page):
+                    break
         except CursorLost:
             with setup.store.write() as tx:
                 accounts.forget_cursor(tx, accounts.stream_id(tx, account.id, stream.key))
+            cursor = None
             continue
         except CursorMoved:
+            with setup.store.read() as tx:
+                known = accounts.stream_of(tx, account.id, stream.key)
+            cursor = known[1] if known else None
             continue
         except CrmSyncError as error:
             if error.scope != "stream":
                 raise
             pulled.failures.append(error)
-        return
+            return False
+        waits = turn.traffic.history_waits()
+        pulled.unfinished |= waits
+        return not waits
     sentence = f"{stream.name} changes faster than it can be read"
     pulled.failures.append(Unreachable(sentence, where=account.name, scope="stream"))
+    return False
 
 
 def _known_keys(setup: Setup, account: Account, stream: Stream) -> Mapping[str, str]:
@@ -112,10 +148,10 @@ def _known_keys(setup: Setup, account: Account, stream: Stream) -> Mapping[str, 
     return {setup.store.keys.unseal(sealed): version for sealed, version in rows}
 
 
-def _store_page(
-    setup: Setup, account: Account, stream: Stream, cursor: str | None, page: Page, pulled: Pulled
-) -> None:
+def _store_page(turn: _Turn, stream: Stream, cursor: str | None, page: Page) -> None:
     """One page, one transaction: facts and cursor together or not at all."""
+    setup, account, pulled = turn.setup, turn.account, turn.pulled
+    keys = setup.store.keys
     with setup.store.read() as tx:
         directory = setup.directory.load(tx)
     mails = [item for item in page.items if isinstance(item, MailItem)]
@@ -131,10 +167,12 @@ def _store_page(
             judged = mail_page.judge(setup, current, account.rep, mails)
         new = _unknown(tx, setup, stream_id, judged)
         touched = mail_page.store(tx, setup, account, stream_id, new)
+        texts.release(tx, stream_id, [mail_page.key_hash(keys, k) for e in new for k in e.keys])
         touched += _store_events(tx, setup, account, stream_id, page, pulled)
         touched += event_page.forget(tx, setup, stream_id, page.gone) if page.gone else []
         errors = _quarantine(tx, setup, stream_id, page.items)
         followups.settle(tx, setup, touched, first_sync=first_sync)
+        turn.traffic.note(tx)
     for entry in new:
         for _ in entry.keys:
             pulled.count(entry.verdict.outcome)

@@ -6,8 +6,9 @@ from typing import Any
 
 from crm_sync import __version__
 from crm_sync.flow.setup import Setup
-from crm_sync.store import accounts, outbox
+from crm_sync.store import accounts, audits, outbox
 from crm_sync.store.accounts import Account
+from crm_sync.store.audits import PROOF_LASTS, StreamRow
 from crm_sync.store.engine import text_time
 from crm_sync.store.migrate import schema_version
 
@@ -21,14 +22,17 @@ def status(setup: Setup, names: Sequence[str]) -> dict[str, Any]:
     now = setup.now()
     with setup.store.read() as tx:
         stored = {row.name: row for row in accounts.all_accounts(tx)}
+        streams = audits.listed(tx)
         counts = accounts.counts(tx)
         mails = outbox.counts(tx)
         schema = schema_version(tx)
-    entries = [_entry(name, stored.get(name), counts, now) for name in names]
-    longest = LONGEST_SILENCE.total_seconds()
-    silent = any(not -longest < (entry["lag_seconds"] or 0) < longest for entry in entries)
+    entries = [
+        _entry(name, row, streams.get(row.id, []) if row else [], counts, now)
+        for name in names
+        for row in (stored.get(name),)
+    ]
     return {
-        "healthy": not silent and all(entry["state"] == "ok" for entry in entries),
+        "healthy": all(entry["problem"] is None for entry in entries),
         "accounts": entries,
         "outbox": mails,
         "schema": schema,
@@ -37,7 +41,11 @@ def status(setup: Setup, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _entry(
-    name: str, row: Account | None, counts: dict[int, tuple[int, int]], now: datetime
+    name: str,
+    row: Account | None,
+    streams: Sequence[StreamRow],
+    counts: dict[int, tuple[int, int]],
+    now: datetime,
 ) -> dict[str, Any]:
     messages, events = counts.get(row.id, (0, 0)) if row else (0, 0)
     lag = None
@@ -53,4 +61,25 @@ def _entry(
         "complete_until": text_time(row.complete_until) if row else None,
         "messages": messages,
         "events": events,
+        "streams": [
+            {"name": s.name, "complete_until": text_time(s.complete_until)} for s in streams
+        ],
+        "problem": _problem(row, streams, now),
     }
+
+
+def _problem(row: Account | None, streams: Sequence[StreamRow], now: datetime) -> str | None:
+    """Why an account is not well, in a sentence; None when it is."""
+    if row is None or row.state == "new":
+        return "not everything has been pulled yet"
+    if row.state != "ok":
+        return row.last_error or "the last pull failed"
+    if row.last_success is None or not -LONGEST_SILENCE < now - row.last_success < LONGEST_SILENCE:
+        return "nobody has pulled it for an hour; `crm-sync run` does, the clock permitting"
+    # An account that was never complete has a day to become so.
+    proved = row.complete_until or row.first_complete_at
+    if proved is not None and now - proved <= PROOF_LASTS:
+        return None
+    gaps = ", ".join(f"{stream.name} ({stream.gaps})" for stream in streams if stream.gaps)
+    missing = f"the server holds what is not here: {gaps}" if gaps else "that is not proved"
+    return f"it is not complete up to the last day: {missing}; `crm-sync audit --heal` looks again"

@@ -1,9 +1,11 @@
 """Accounts and their streams: cursors by compare-and-set, and health that tells the truth."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, case, func, or_, select, update
 
 from crm_sync.core.errors import CursorMoved
 from crm_sync.store.engine import read_time, text_time
@@ -31,21 +33,41 @@ class Account:
     next_pull: datetime | None
     complete_until: datetime | None
     host: str
+    trouble: str
+    fingerprint: bytes | None
     octets: int
     octets_day: str | None
 
 
-def declare(tx: Connection, name: str, kind: str, connector: str, rep: str | None) -> Account:
-    """The account of that name, made when the configuration names it for the first time."""
+def declare(
+    tx: Connection,
+    name: str,
+    kind: str,
+    connector: str,
+    rep: str | None,
+    *,
+    host: str = "",
+    fingerprint: bytes | None = None,
+) -> Account:
+    """The account of that name, made when the configuration names it for the first time.
+
+    `fingerprint` stands for its options: with another one than before a failure is forgotten.
+    """
+    values: dict[str, Any] = {"kind": kind, "connector": connector, "rep": rep, "host": host}
     found = by_name(tx, name)
     if found is None:
-        tx.execute(account.insert().values(name=name, kind=kind, connector=connector, rep=rep))
+        tx.execute(account.insert().values(name=name, fingerprint=fingerprint, **values))
         found = by_name(tx, name)
         assert found is not None
-    elif (found.kind, found.connector, found.rep) != (kind, connector, rep):
-        changed = account.update().where(account.c.id == found.id)
-        tx.execute(changed.values(kind=kind, connector=connector, rep=rep))
-        found = replace(found, kind=kind, connector=connector, rep=rep)
+        return found
+    known = {key: getattr(found, key) for key in values}
+    if fingerprint is not None and found.fingerprint != fingerprint:
+        values |= {"fingerprint": fingerprint}
+        if found.fingerprint is not None and found.state not in ("ok", "new"):
+            values |= {"state": "failing", "failures": 0, "next_pull": None}
+    if not values.items() <= known.items():
+        tx.execute(account.update().where(account.c.id == found.id).values(**values))
+        found = replace(found, **values)
     return found
 
 
@@ -108,7 +130,7 @@ def forget_cursor(tx: Connection, stream_: int) -> None:
 def succeeded(
     tx: Connection, account_id: int, *, started_at: datetime, next_pull: datetime
 ) -> None:
-    """Notes a complete pull that began at `started_at`: all that had arrived by then is stored."""
+    """Notes a complete pull that began at `started_at`; `audits` tells how much that proves."""
     at = text_time(started_at)
     tx.execute(
         update(account)
@@ -117,9 +139,29 @@ def succeeded(
             state="ok",
             first_complete_at=func.coalesce(account.c.first_complete_at, at),
             last_success=at,
-            complete_until=at,
             failing_since=None,
             last_error=None,
+            trouble="",
+            failures=0,
+            next_pull=text_time(next_pull),
+        )
+    )
+
+
+def progressed(tx: Connection, account_id: int, *, next_pull: datetime) -> None:
+    """Notes a pull that went well and has more to come: history that waits for another day.
+
+    Until all of it was here once, the account stays new.
+    """
+    state = case((account.c.first_complete_at.is_(None), "new"), else_="ok")
+    tx.execute(
+        update(account)
+        .where(account.c.id == account_id)
+        .values(
+            state=state,
+            failing_since=None,
+            last_error=None,
+            trouble="",
             failures=0,
             next_pull=text_time(next_pull),
         )
@@ -132,18 +174,25 @@ def failed(
     *,
     at: datetime,
     sentence: str,
-    refused: bool,
+    state: str,
+    trouble: str,
+    failures: int,
     next_pull: datetime,
 ) -> None:
-    """Notes a failed pull; `refused` when asking again soon won't help."""
+    """Notes a failed pull.
+
+    `state` is failing (it may mend itself), refused (a person must act) or paused (nothing is tried
+    until one has), `failures` how many of this kind of `trouble` there were in a row.
+    """
     tx.execute(
         update(account)
         .where(account.c.id == account_id)
         .values(
-            state="refused" if refused else "failing",
+            state=state,
             failing_since=func.coalesce(account.c.failing_since, text_time(at)),
             last_error=sentence,
-            failures=account.c.failures + 1,
+            trouble=trouble,
+            failures=failures,
             next_pull=text_time(next_pull),
         )
     )
@@ -178,9 +227,16 @@ def mark_held(tx: Connection, now: datetime) -> list[int]:
     return ids
 
 
-def forgive(tx: Connection) -> None:
-    """Accounts in trouble are tried at once: somebody may have mended what was wrong."""
-    tx.execute(update(account).where(account.c.state != "ok").values(next_pull=None))
+def forgive(tx: Connection, soon: datetime, troubles: Collection[str]) -> None:
+    """Accounts in trouble are tried at once: somebody may have mended what was wrong.
+
+    With one of these `troubles`, sign-ins that a server refused, they are tried `soon`: a daemon
+    that is started again and again must not lock anybody out.
+    """
+    careful = account.c.state.in_(("refused", "paused")) & account.c.trouble.in_(troubles)
+    tx.execute(update(account).where(account.c.state != "ok", ~careful).values(next_pull=None))
+    later = careful & (account.c.next_pull > text_time(soon))
+    tx.execute(update(account).where(later).values(next_pull=text_time(soon)))
 
 
 def _account(row: dict[str, object]) -> Account:

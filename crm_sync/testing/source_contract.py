@@ -16,6 +16,7 @@ What a server can't play is named by a flag of the class, and its tests are skip
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import ClassVar, Protocol
 
 import pytest
@@ -78,6 +79,10 @@ class Backstage(Protocol):
         """Ends `go_away`."""
         ...
 
+    def put_large(self, number: int) -> None:
+        """Makes item `number` longer than 256 KiB (`can_put_large`)."""
+        ...
+
     def requests(self) -> int:
         """How many commands or requests came in so far (`can_count`)."""
         ...
@@ -131,6 +136,11 @@ def pull(source: Source, stream: Stream, ledger: Ledger) -> list[Page]:
     return pages
 
 
+def held_keys(source: Source, stream: Stream, since: datetime | None = None) -> list[str]:
+    """What `held` lists, all batches together."""
+    return [key for batch in source.held(stream, since) for key in batch]
+
+
 class SourceContract:
     """One test for each sentence of `Source`; the subclass gives `server` and `source`."""
 
@@ -140,6 +150,10 @@ class SourceContract:
     can_reset: ClassVar[bool] = False
     can_break: ClassVar[bool] = False
     can_count: ClassVar[bool] = False
+    can_put_large: ClassVar[bool] = False
+    gives_octets: ClassVar[bool] = True
+    arrived: ClassVar[datetime | None] = None
+    """When what `put` makes arrives; None where items have no date of arrival."""
 
     @pytest.fixture
     def server(self) -> Backstage:
@@ -163,7 +177,7 @@ class SourceContract:
     def needs(self, capability: str) -> None:
         """Skips by name what this server can't play."""
         if not getattr(self, capability):
-            pytest.skip(f"{type(self).__name__}: {capability} = False")
+            pytest.skip(f"{type(self).__name__}: {capability} = {getattr(self, capability)}")
 
     def numbers(self, server: Backstage, items: Sequence[Item]) -> list[int]:
         """The numbers of the readable items, sorted, repeats kept."""
@@ -326,6 +340,73 @@ class SourceContract:
         assert not old & {i.key for i in ledger.items}
         assert pull_all(ledger) == []
 
+    # -- held --------------------------------------------------------------------------------
+
+    def test_held_lists_the_keys_of_all_that_is_there_each_once(
+        self, source: Source, server: Backstage
+    ) -> None:
+        """What a pull gave, without what is gone since."""
+        for number in range(2 * self.page_size + 1):
+            server.put(number)
+        ledger = Ledger()
+        pull(source, self.stream(source, server), ledger)
+        server.remove(1)
+        pull(source, self.stream(source, server), ledger)
+        readable = [i for i in ledger.items if not isinstance(i, UnreadableItem)]
+        removed = {i.key for i in readable if server.number_of(i) == 1}
+        held = held_keys(source, self.stream(source, server))
+        assert sorted(held) == sorted(ledger.versions.keys() - removed)
+
+    def test_held_lists_what_cannot_be_understood_too(
+        self, source: Source, server: Backstage
+    ) -> None:
+        """It is there, whatever it is."""
+        self.needs("can_spoil")
+        server.put(1)
+        server.spoil(2)
+        stream, ledger = self.stream(source, server), Ledger()
+        pull(source, stream, ledger)
+        assert sorted(held_keys(source, stream)) == sorted(ledger.versions)
+
+    def test_held_of_an_empty_stream_is_nothing(self, source: Source, server: Backstage) -> None:
+        """No error, no keys."""
+        assert held_keys(source, self.stream(source, server)) == []
+
+    def test_held_leaves_out_what_arrived_before_a_time(
+        self, source: Source, server: Backstage
+    ) -> None:
+        """A little more may come, never less."""
+        self.needs("arrived")
+        assert self.arrived is not None
+        server.put(1)
+        server.put(2)
+        stream = self.stream(source, server)
+        days = [timedelta(days=-3), timedelta(), timedelta(days=3)]
+        found = [len(held_keys(source, stream, self.arrived + day)) for day in days]
+        assert found == [2, 2, 0]
+
+    def test_held_remembers_nothing(self, source: Source, server: Backstage) -> None:
+        """A pull afterwards brings everything, the first one and any other."""
+        server.put(1)
+        stream, ledger = self.stream(source, server), Ledger()
+        assert len(held_keys(source, stream)) == 1
+        pull(source, stream, ledger)
+        server.put(2)
+        stream = self.stream(source, server)
+        assert len(held_keys(source, stream)) == 2
+        pull(source, stream, ledger)
+        assert self.numbers(server, ledger.items) == [1, 2]
+        assert pull(source, self.stream(source, server), ledger) == []
+
+    def test_what_held_lists_can_be_read(self, source: Source, server: Backstage) -> None:
+        """A key is all that is needed, also for what no pull has brought."""
+        for number in range(3):
+            server.put(number)
+        stream = self.stream(source, server)
+        locators = [Locator(stream.key, key) for key in held_keys(source, stream)]
+        items = [body.item for body in source.read(locators, items=True)]
+        assert self.numbers(server, [i for i in items if i is not None]) == [0, 1, 2]
+
     # -- read --------------------------------------------------------------------------------
 
     def test_reading_gives_exactly_one_body_for_each_locator(
@@ -367,6 +448,48 @@ class SourceContract:
         pull(source, stream, ledger)
         bodies = list(source.read(ledger.locators(stream), items=True))
         assert {b.locator.key: b.item for b in bodies} == {i.key: i for i in ledger.items}
+
+    def test_reading_octets_gives_the_message_itself_in_place_of_its_text(
+        self, source: Source, server: Backstage
+    ) -> None:
+        """Header and text, as they are."""
+        self.needs("gives_octets")
+        server.put(1)
+        server.put(2)
+        stream, ledger = self.stream(source, server), Ledger()
+        pull(source, stream, ledger)
+        numbers = {i.key: server.number_of(i) for i in ledger.items}
+        bodies = list(source.read(ledger.locators(stream), octets=True))
+        assert len(bodies) == 2
+        for body in bodies:
+            number = numbers[body.locator.key]
+            assert b"item %d" % number in body.octets.partition(b"\n\r\n")[0]
+            assert b"text of item %d" % number in body.octets
+            assert (body.text, body.attachments, body.problem) == ("", (), "")
+
+    def test_octets_are_cut_at_256_kib(self, source: Source, server: Backstage) -> None:
+        """However long the message is."""
+        self.needs("can_put_large")
+        server.put_large(1)
+        stream, ledger = self.stream(source, server), Ledger()
+        pull(source, stream, ledger)
+        (body,) = source.read(ledger.locators(stream), octets=True)
+        assert 255 * 1024 <= len(body.octets) <= 256 * 1024
+        assert b"item 1" in body.octets
+
+    def test_octets_of_what_is_no_longer_there_are_gone(
+        self, source: Source, server: Backstage
+    ) -> None:
+        """As its text is."""
+        self.needs("gives_octets")
+        server.put(0)
+        server.put(1)
+        stream, ledger = self.stream(source, server), Ledger()
+        pull(source, stream, ledger)
+        server.remove(0)
+        numbers = {i.key: server.number_of(i) for i in ledger.items}
+        bodies = list(source.read(ledger.locators(stream), octets=True))
+        assert {numbers[b.locator.key]: b.gone for b in bodies} == {0: True, 1: False}
 
     def test_what_is_no_longer_there_comes_as_gone(self, source: Source, server: Backstage) -> None:
         """Also between others that are there."""

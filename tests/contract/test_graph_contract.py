@@ -42,7 +42,7 @@ class GraphBackstage:
         self.graph = graph
         self.keys: dict[int, str] = {}
 
-    def put(self, number: int) -> None:
+    def put(self, number: int, more: str = "") -> None:
         header = {
             "From": "Lena <lena@nordvik.example>",
             "To": USER,
@@ -54,9 +54,12 @@ class GraphBackstage:
             "receivedDateTime": f"2026-03-01T08:30:{number:02d}.500000+00:00",
             "internetMessageId": header["Message-ID"],
             "internetMessageHeaders": [{"name": n, "value": v} for n, v in header.items()],
-            "body": {"contentType": "text", "content": f"text of item {number}\r\n"},
+            "body": {"contentType": "text", "content": f"text of item {number}\r\n{more}"},
         }
         self.keys[number] = self.graph.add("AQMk-inbox", row)
+
+    def put_large(self, number: int) -> None:
+        self.put(number, "x" * 300_000)
 
     def spoil(self, number: int) -> None:
         row = {"receivedDateTime": f"2026-03-01T08:30:{number:02d}.500000+00:00"}
@@ -89,6 +92,8 @@ class TestMicrosoft365(SourceContract):
     can_reset = False  # immutable ids are never renumbered
     can_break = True
     can_count = True
+    can_put_large = True
+    arrived = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
 
     @pytest.fixture
     def server(self) -> Iterator[GraphBackstage]:

@@ -34,6 +34,10 @@ class DovecotBackstage:
         )
         self.uids[number] = self._append(raw)
 
+    def put_large(self, number: int) -> None:
+        raw = f"Subject: item {number}\r\n\r\n" + "x" * 70 + "\r\n"
+        self.uids[number] = self._append(raw + ("x" * 70 + "\r\n") * 5000)
+
     def spoil(self, number: int) -> None:
         self.uids[number] = self._append(f"no header at all\r\n\r\ntext of item {number}\r\n")
 
@@ -73,6 +77,8 @@ class TestImap(SourceContract):
     can_reset = True
     can_break = True
     can_count = True
+    can_put_large = True
+    arrived = ARRIVED
 
     @pytest.fixture
     def proxy(self, dovecot):

@@ -26,6 +26,10 @@ class MaildirBackstage:
     def put(self, number: int) -> None:
         self.maildir.deliver(a_mail(number), f"1772352000.M{number}P1.host")
 
+    def put_large(self, number: int) -> None:
+        raw = a_mail(number, text="x" * 300_000)
+        self.maildir.deliver(raw, f"1772352000.M{number}P1.host")
+
     def spoil(self, number: int) -> None:
         raw = f"no header at all\n\ntext of item {number}\n".encode()
         self.maildir.deliver(raw, f"1772352000.M{number}P1.host")
@@ -46,6 +50,8 @@ class TestMaildir(SourceContract):
     can_reset = False  # names are unique for ever
     can_break = False  # a disk has no connection; a missing path is `Refused`
     can_count = True
+    can_put_large = True
+    arrived = datetime(2026, 3, 1, 8, tzinfo=UTC)
 
     @pytest.fixture
     def server(self, tmp_path):

@@ -26,6 +26,9 @@ class MboxBackstage:
     def put(self, number: int) -> None:
         self.mbox.append(a_mail(number))
 
+    def put_large(self, number: int) -> None:
+        self.mbox.append(a_mail(number, text="x" * 300_000))
+
     def spoil(self, number: int) -> None:
         self.mbox.append(f"no header at all\n\ntext of item {number}\n".encode())
 
@@ -52,6 +55,8 @@ class TestMbox(SourceContract):
     can_reset = True
     can_break = False  # a disk has no connection; a missing path is `Refused`
     can_count = True
+    can_put_large = True
+    arrived = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
 
     @pytest.fixture
     def server(self, tmp_path):

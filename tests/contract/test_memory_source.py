@@ -1,5 +1,6 @@
 """The twins in memory keep the same promises as real connectors."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -57,6 +58,11 @@ class MemoryBackstage:
         assert isinstance(item, EventItem)
         return int(item.occurrences[0].summary.removeprefix("item "))
 
+    def put_large(self, number: int) -> None:
+        assert isinstance(self.source, MemoryMailbox)
+        raw = b"Subject: item %d\r\n\r\n" % number + b"x" * 300_000
+        self.keys[number] = self.source.deliver(replace(a_mail(number), raw=raw))
+
     def spoil(self, number: int) -> None:
         self.put(number)
         self.source.make_unreadable(self.keys[number])
@@ -82,6 +88,8 @@ class TestMemoryMailbox(SourceContract):
     can_reset = True
     can_break = True
     can_count = True
+    can_put_large = True
+    arrived = NOW
 
     @pytest.fixture
     def source(self):
@@ -96,6 +104,7 @@ class TestMemoryCalendar(SourceContract):
     kind = "calendar"
     can_break = True
     can_count = True
+    gives_octets = False  # its objects were never text
 
     @pytest.fixture
     def source(self):

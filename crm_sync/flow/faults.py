@@ -1,0 +1,17 @@
+"""What nobody foresaw, as an error of the house."""
+
+from pathlib import PurePath
+from traceback import extract_tb
+
+from crm_sync.core.errors import Unreachable
+
+
+def fault(where: str, error: Exception) -> Unreachable:
+    """A bug met in the account `where`, by kind and place: its words may be a stranger's."""
+    frame = extract_tb(error.__traceback__)[-1]
+    place = f"{PurePath(frame.filename).name}:{frame.lineno}"
+    return Unreachable(
+        f"something went wrong inside crm-sync ({type(error).__name__} at {place})",
+        where=where,
+        advice="Please report this line; the account is tried again.",
+    )

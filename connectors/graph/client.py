@@ -51,6 +51,7 @@ class GraphClient:
         self.options = options
         self.account = surroundings.account
         self.clock = surroundings.clock
+        self.shelter = surroundings.shelter
         self._transport = Transport(options, surroundings.account)
         self.sign_in = SignIn(options, surroundings, self._transport)
         self.mailbox = f"/users/{quote(options.username, safe='@')}"

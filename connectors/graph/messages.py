@@ -17,7 +17,7 @@ from crm_sync.core.records import (
     MailItem,
     UnreadableItem,
 )
-from crm_sync.core.text import html_to_text
+from crm_sync.core.sheltered import Shelter, html_text
 
 _LARGEST_TEXT: Final = 1024 * 1024
 _MOST_ADDRESSES: Final = 1000
@@ -32,12 +32,20 @@ _IN_REPLY_TO: Final = "String 0x1042"
 _REFERENCES: Final = "String 0x1039"
 _SIZE: Final = "Integer 0x0E08"
 
+# A field of ours in a copy of what we sent (PS_INTERNET_HEADERS): Exchange may replace its
+# Message-ID, and may have lowered the name, which is compared with case.
+_HEADERS: Final = "String {00020386-0000-0000-C000-000000000046} Name "
+_OURS: Final = "X-CRM-Sync-Id"
+
 _SELECT: Final = (
     "id,receivedDateTime,sentDateTime,isDraft,parentFolderId,internetMessageId,subject,from,sender,"
     "replyTo,toRecipients,ccRecipients,internetMessageHeaders"
 )
 _PROPERTIES: Final = "singleValueExtendedProperties($filter={})".format(
-    " or ".join(f"id eq '{name}'" for name in (_IN_REPLY_TO, _REFERENCES, _SIZE))
+    " or ".join(
+        f"id eq '{name}'"
+        for name in (_IN_REPLY_TO, _REFERENCES, _SIZE, _HEADERS + _OURS, _HEADERS + _OURS.lower())
+    )
 )
 _ATTACHMENTS: Final = "attachments($select=name,contentType,size)"
 _KNOWN: Final = frozenset(name.lower() for name in HEADER_FIELDS)
@@ -88,12 +96,12 @@ def item_of(row: Json, key: str) -> MailItem | UnreadableItem | None:
     return MailItem(key, arrived_at, _size(properties.get(_SIZE.lower())), envelope)
 
 
-def text_of(row: Json) -> str:
-    """The text of a body, of HTML its lines; at most 1 MB of characters."""
+def text_of(row: Json, shelter: Shelter | None = None) -> str:
+    """The text of a body, of HTML its lines; at most 1 MB of characters. Raises `Unreadable`."""
     body = mapping(row.get("body"))
     content = clean_text(text(body.get("content")), _LARGEST_TEXT)
     if text(body.get("contentType")).lower() == "html":
-        content = clean_text(html_to_text(content), _LARGEST_TEXT)
+        content = clean_text(html_text(shelter, content), _LARGEST_TEXT)
     return content.strip()
 
 
@@ -117,8 +125,10 @@ def _envelope(row: Json, properties: Mapping[str, str]) -> Envelope:
     except Unreadable:
         sent = Envelope()
     threads = _threads(properties)
+    ours = properties.get((_HEADERS + _OURS).lower(), "")
     return replace(
         sent,
+        signs={_OURS.lower(): clean(ours), **sent.signs} if ours else sent.signs,
         message_id=clean(text(row.get("internetMessageId"))).strip() or sent.message_id,
         in_reply_to=sent.in_reply_to or threads.in_reply_to,
         references=sent.references or threads.references,

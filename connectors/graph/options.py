@@ -1,7 +1,7 @@
 """What an admin may write for a mailbox or sender with `connector = "microsoft365"`."""
 
 import ipaddress
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ class GraphOptions(BaseModel):
     `username` is the mailbox's address, a shared one's too; `tenant` and `client_id` are those of
     the application registration. With `client_secret` or `certificate_file` (PEM: private key and
     certificate) the application signs in by itself; without, a person does, by `crm-sync login`.
+    `secret_expires` is the last day of the secret, of which people are warned.
     `shared` says that this person only has access to the mailbox. `base_url` and `authority`
     differ in national clouds. `timeout` is the seconds of silence that are borne.
     """
@@ -31,6 +32,7 @@ class GraphOptions(BaseModel):
     tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,255}$")]
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
     client_secret: SecretStr | None = None
+    secret_expires: date | None = None
     certificate_file: Path | None = None
     shared: bool = False
     base_url: ShortText = "https://graph.microsoft.com/v1.0"
@@ -113,13 +115,19 @@ class SenderOptions(GraphOptions):
 
     `drafts`: a mail is filed as a draft first and then sent, which needs Mail.ReadWrite; otherwise
     it is sent in one request, with Mail.Send alone. `look_in_sent` (Mail.Read) lets a mail whose
-    sending was left in doubt be found; without it a person has to look. `per_minute` keeps below
-    Exchange Online's 30 mails a minute.
+    sending was left in doubt be found; without it a person has to look. `per_minute` and `per_day`
+    keep below Exchange Online's 30 mails a minute and 10,000 recipients a day.
     """
 
     drafts: bool = False
     look_in_sent: bool = True
     per_minute: int = Field(default=20, ge=1, le=30)
+    per_day: int = Field(default=4000, ge=1, le=10_000)
+
+    @property
+    def files_sent(self) -> bool:
+        """Whether Exchange itself keeps a copy of each mail: it does."""
+        return True
 
     @property
     def permissions(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from connectors.graph.answers import Answer
 from connectors.graph.client import BATCH, GraphClient
 from connectors.graph.messages import ask_body, attachments_of, item_of, mime_path, text_of
 from connectors.graph.pulling import is_missing
-from crm_sync.core.errors import CrmSyncError
+from crm_sync.core.errors import CrmSyncError, Unreadable
 from crm_sync.core.records import MOST_OCTETS, Body, Locator, UnreadableItem
 
 
@@ -24,7 +24,7 @@ def read(client: GraphClient, locators: Sequence[Locator], *, items: bool) -> It
             if _concerns_all(answer):
                 failed = answer
             else:
-                yield _body(locator, answer, items=items)
+                yield _body(client, locator, answer, items=items)
         if failed is not None:
             raise _error(client, failed)
 
@@ -38,7 +38,7 @@ def read_octets(client: GraphClient, locators: Sequence[Locator]) -> Iterator[Bo
         if answer.ok:
             yield Body(locator, octets=octets)
         else:
-            yield _body(locator, answer, items=False)
+            yield _body(client, locator, answer, items=False)
 
 
 def _concerns_all(answer: Answer) -> bool:
@@ -50,12 +50,16 @@ def _error(client: GraphClient, answer: Answer) -> CrmSyncError:
     return client.failure(answer)
 
 
-def _body(locator: Locator, answer: Answer, *, items: bool) -> Body:
+def _body(client: GraphClient, locator: Locator, answer: Answer, *, items: bool) -> Body:
     if is_missing(answer):
         return Body(locator, gone=True)
     if not answer.ok:
         return Body(locator, problem="the server does not hand out the message")
-    text, attachments = text_of(answer.body), attachments_of(answer.body)
+    attachments = attachments_of(answer.body)
+    try:
+        text = text_of(answer.body, client.shelter)
+    except Unreadable as error:
+        return Body(locator, problem=error.what)
     if not items:
         return Body(locator, text, attachments)
     item = item_of(answer.body, locator.key)

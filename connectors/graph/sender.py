@@ -15,7 +15,7 @@ from connectors.graph.options import SenderOptions
 from crm_sync.core.compose import addr_spec, compose
 from crm_sync.core.errors import CrmSyncError, InDoubt, Refused, Throttled, Unreachable
 from crm_sync.core.records import Draft, Finding, Receipt
-from crm_sync.ports import Found, Surroundings
+from crm_sync.ports import Found, Place, Surroundings
 
 ID_FIELD: Final = "X-CRM-Sync-Id"
 """The field of ours that holds the Message-ID, which Exchange may replace by one of its own."""
@@ -98,6 +98,22 @@ class GraphSender:
         self._file(self._letter(draft))
         return Receipt("filed as a draft")
 
+    def keep(self, draft: Draft, place: Place) -> bool:
+        """See `crm_sync.ports.Filing.keep`; needs `drafts = true`. Exchange itself keeps the sent.
+
+        Looks in all folders: a draft may have been sent, or moved, since it was filed.
+        """
+        letter = self._letter(draft)
+        if place == "sent":
+            return False
+        answers = self._client.batch(self._searches(letter.message_id, self._all_folders))
+        found = self._found(answers)
+        if found == "cannot_tell":
+            raise self._client.failure(next(answer for answer in answers if not answer.ok))
+        if found == "absent":
+            self._file(letter)
+        return found == "absent"
+
     def find(self, message_ids: Sequence[str]) -> Mapping[str, Found]:
         """See `crm_sync.ports.Sender.find`: looks in Sent Items, by our property first.
 
@@ -106,7 +122,9 @@ class GraphSender:
         if not (self._options.look_in_sent or self._options.drafts):
             return dict.fromkeys(message_ids, "cannot_tell")
         wanted = dict.fromkeys(message_ids)
-        searches = [ask for message_id in wanted for ask in self._searches(message_id)]
+        searches = [
+            ask for message_id in wanted for ask in self._searches(message_id, self._sent_items)
+        ]
         answers = self._client.batch(searches)
         each = len(searches) // len(wanted) if wanted else 1
         parts = (answers[at : at + each] for at in range(0, len(answers), each))
@@ -256,7 +274,11 @@ class GraphSender:
     def _sent_items(self) -> str:
         return f"{self._client.mailbox}/mailFolders/sentitems/messages"
 
-    def _searches(self, message_id: str) -> list[Ask]:
+    @property
+    def _all_folders(self) -> str:
+        return f"{self._client.mailbox}/messages"
+
+    def _searches(self, message_id: str, where: str) -> list[Ask]:
         """The name of a property is compared with case, and Exchange may have lowered it."""
         value = message_id.replace("'", "''")
         filters = [
@@ -266,7 +288,7 @@ class GraphSender:
         ]
         filters.append(f"internetMessageId eq '{value}'")
         query = "$top=1&$select=id&$filter="
-        return [Ask(f"{self._sent_items}?{query}{quote(one, safe='')}") for one in filters]
+        return [Ask(f"{where}?{query}{quote(one, safe='')}") for one in filters]
 
     def _found(self, answers: Sequence[Answer]) -> Found:
         for answer in answers:

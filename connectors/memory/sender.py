@@ -30,10 +30,12 @@ class _Fate:
 class MemorySender:
     """Delivers into `delivered`. What else shall happen is said before, mail by mail.
 
-    `refused` holds addresses that are not taken: a To stops the mail, a Bcc does not.
+    `refused` holds addresses that are not taken: a To stops the mail, a Bcc does not. One that does
+    not look back can't tell what it sent, as SMTP can't.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, looks_back: bool = True) -> None:
+        self._looks_back = looks_back
         self.delivered: list[Delivered] = []
         self.refused: set[str] = set()
         self._fates: deque[_Fate] = deque()
@@ -63,6 +65,8 @@ class MemorySender:
 
     def find(self, message_ids: Sequence[str]) -> Mapping[str, Found]:
         """It knows all that it ever delivered."""
+        if not self._looks_back:
+            return dict.fromkeys(message_ids, "cannot_tell")
         known = {mail.draft.message_id for mail in self.delivered}
         return {mid: "found" if mid in known else "absent" for mid in message_ids}
 

@@ -25,6 +25,11 @@ class GmailSenderOptions(SmtpOptions):
     auth: Literal["password", "xoauth2", "oauthbearer"] = "xoauth2"
     service_account_file: Path | None = None
 
+    @property
+    def files_sent(self) -> bool:
+        """See `SmtpOptions.files_sent`; Gmail does, under whatever name it is reached."""
+        return True
+
     @model_validator(mode="after")
     def _fits_gmail(self) -> Self:
         if self.tenant or self.device_url:

@@ -2,13 +2,18 @@
 
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, PositiveFloat, SecretStr, model_validator
 
 from connectors.oauth.options import OAuthOptions
 
 Security = Literal["tls", "starttls", "none"]
+
+_FILE_THEMSELVES: Final = frozenset(
+    {"smtp.gmail.com", "smtp.office365.com", "smtp-mail.outlook.com", "smtp.mail.me.com"}
+)
+"""Submission servers that put a copy of each mail into Sent."""
 
 _PORTS = MappingProxyType({"tls": 465, "starttls": 587, "none": 25})
 
@@ -18,8 +23,9 @@ class SmtpOptions(OAuthOptions):
 
     `ca_file` (PEM) replaces the system's certificate authorities. `dot_timeout` is the wait for the
     answer to the end of the data; a shorter one only makes mails doubtful (RFC 5321 section
-    4.5.3.2.6). `auth` says how to sign in: with a password, or by OAuth 2.0 with one of the two
-    mechanisms that carry its tokens.
+    4.5.3.2.6). `per_minute` and `per_day` keep the account below its provider's limits. `auth` says
+    how to sign in: with a password, or by OAuth 2.0 with one of the two mechanisms that carry its
+    tokens.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -34,11 +40,18 @@ class SmtpOptions(OAuthOptions):
     connect_timeout: PositiveFloat = 15
     command_timeout: PositiveFloat = 60
     dot_timeout: PositiveFloat = 600
+    per_minute: Annotated[int, Field(ge=1, le=10_000)] = 20
+    per_day: Annotated[int, Field(ge=1, le=1_000_000)] = 400
 
     @property
     def effective_port(self) -> int:
         """The port asked for, else the one registered for this kind of security (RFC 8314)."""
         return self.port or _PORTS[self.security]
+
+    @property
+    def files_sent(self) -> bool:
+        """Whether the provider itself puts a copy of each mail into Sent."""
+        return self.host.lower().rstrip(".") in _FILE_THEMSELVES
 
     @model_validator(mode="after")
     def _sign_in_is_complete(self) -> Self:

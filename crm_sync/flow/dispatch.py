@@ -3,90 +3,196 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from crm_sync.core.errors import CrmSyncError, InDoubt, Refused, Throttled, UsageError
+from crm_sync.flow.budget import DAY, Budget
+from crm_sync.flow.connections import Connections
+from crm_sync.flow.doubts import clear_up
+from crm_sync.flow.keeping import keep_copies, keep_draft
 from crm_sync.flow.mail_page import record_sent
-from crm_sync.flow.post import CUSTOMER_KINDS, Post
+from crm_sync.flow.post import CUSTOMER_KINDS, Post, Way
 from crm_sync.flow.setup import Setup
-from crm_sync.ports import Sender
-from crm_sync.store import accounts, greetings, outbox
+from crm_sync.store import greetings, outbox
 from crm_sync.store.engine import text_time
-from crm_sync.store.outbox import Row
+from crm_sync.store.outbox import Ready, Row
 
 TRIES = 12
 LONGEST_WAIT = timedelta(days=1)
 """No server's wish to be left alone is obeyed for longer."""
 
 _WAITS = (1, 2, 5, 15, 30, 60)  # minutes
+_HELD = timedelta(hours=1)
 
 
 @dataclass
 class Dispatched:
-    """What one round brought; `busy` when another process is sending."""
+    """What one round brought; `busy` when another process is sending.
+
+    `errors` are the troubles of sender accounts and mailboxes, which stop nobody else's mail.
+    """
 
     sent: int = 0
     failed: int = 0
     in_doubt: int = 0
+    drafted: int = 0
     busy: bool = False
-    error: CrmSyncError | None = field(default=None)
+    errors: list[CrmSyncError] = field(default_factory=list)
+
+    @property
+    def error(self) -> CrmSyncError | None:
+        """The first trouble, None when there was none."""
+        return self.errors[0] if self.errors else None
 
 
 def dispatch(setup: Setup, post: Post, *, stop: Callable[[], bool] = lambda: False) -> Dispatched:
-    """Sends what is due, one after another, on one connection."""
+    """Carries out what is due, one after another, on one connection for each sender account."""
     done = Dispatched()
     if not setup.store.lock_dispatch():
         done.busy = True
         return done
-    sender: Sender | None = None
+    connections = Connections()
     try:
-        _clear_up(setup, post)
+        clear_up(setup, post, connections)
         with setup.store.read() as tx:
             ready = outbox.ready(tx, setup.now())
-        for row_id in ready:
-            if stop() or done.error is not None:
+        sending = _Round(setup, post, connections, done)
+        for mail in ready:
+            if stop():
                 break
-            sender = sender or post.open_sender()
-            dispatch_one(setup, post, sender, row_id, done)
+            sending.carry_out(mail)
+        sending.put_off()
+        done.errors += keep_copies(setup, post, connections, stop)
     finally:
-        if sender is not None:
-            sender.close()
+        connections.close()
         setup.store.unlock_dispatch()
     return done
 
 
-def dispatch_one(setup: Setup, post: Post, sender: Sender, row_id: int, done: Dispatched) -> None:
+class _Round:
+    """One run through what is ready: what trouble or limit stops one account stops no other."""
+
+    def __init__(
+        self, setup: Setup, post: Post, connections: Connections, done: Dispatched
+    ) -> None:
+        self._setup, self._post, self._connections, self._done = setup, post, connections, done
+        self._budgets: dict[str, Budget] = {}
+        self._stopped: dict[object, tuple[datetime, str]] = {}
+        self._waiting: dict[tuple[datetime, str], list[int]] = {}
+
+    def carry_out(self, mail: Ready) -> None:
+        """Sends a mail, or files it as a draft, unless something stands in its way."""
+        if mail.action == "draft":
+            self._draft(mail)
+            return
+        way = self._post.way(mail.via)
+        if way is None or (mail.kind in CUSTOMER_KINDS and way.from_.address != mail.sender):
+            # Somebody may have approved it, and another From would be another mail.
+            self._hold(mail, f"nothing leaves as {mail.sender} any more: configure that, or cancel")
+        else:
+            self._send(mail, way)
+
+    def put_off(self) -> None:
+        """Notes what could not leave in this round, and why."""
+        if self._waiting:
+            with self._setup.store.write() as tx:
+                for (until, why), row_ids in self._waiting.items():
+                    outbox.put_off(tx, row_ids, until, why)
+
+    def _send(self, mail: Ready, way: Way) -> None:
+        now, budget = self._setup.now(), self._budget(way)
+        free_at = budget.free_at(now)
+        if mail.via in self._stopped:
+            self._wait(mail, *self._stopped[mail.via])
+        elif free_at is not None:
+            self._wait(mail, free_at, "the limit of its sender account is reached for now")
+        else:
+            left = self._done.sent + self._done.in_doubt
+            error = dispatch_one(
+                self._setup, self._post, way, self._connections, mail.id, self._done
+            )
+            if self._done.sent + self._done.in_doubt > left:
+                budget.spend(now)
+            self._note(mail.via, error, mail.id)
+
+    def _draft(self, mail: Ready) -> None:
+        place = self._post.drafts.get(mail.rep)
+        if place is None:
+            whose = f"of {mail.rep}" if mail.rep else "of anybody who answers for the customer"
+            self._hold(mail, f"no mailbox {whose} is known to put the draft into")
+        elif place in self._stopped:
+            self._wait(mail, *self._stopped[place])
+        else:
+            filing = self._connections.filing(place)
+            error = keep_draft(self._setup, self._post, filing, mail.id)
+            self._done.failed += error is not None
+            self._done.drafted += error is None
+            self._note(place, error, mail.id)
+
+    def _note(self, account: object, error: CrmSyncError | None, row_id: int) -> None:
+        """The trouble of an account keeps all its mails until this one is tried again."""
+        if error is None or error.scope == "item":
+            return
+        self._done.errors.append(error)
+        with self._setup.store.read() as tx:
+            until = outbox.get(tx, row_id).next_try
+        self._stopped[account] = (until or self._setup.now() + _HELD, error.sentence())
+
+    def _hold(self, mail: Ready, why: str) -> None:
+        self._wait(mail, self._setup.now() + _HELD, why)
+
+    def _wait(self, mail: Ready, until: datetime, why: str) -> None:
+        self._waiting.setdefault((until, why), []).append(mail.id)
+
+    def _budget(self, way: Way) -> Budget:
+        found = self._budgets.get(way.account)
+        if found is None:
+            vias = self._post.vias(way.account)
+            with self._setup.store.read() as tx:
+                left = outbox.left_since(tx, vias, self._setup.now() - DAY)
+            found = self._budgets[way.account] = Budget(way.limits, left)
+        return found
+
+
+def dispatch_one(
+    setup: Setup, post: Post, way: Way, connections: Connections, row_id: int, done: Dispatched
+) -> CrmSyncError | None:
     """One mail, in five steps of which each is committed before the next begins.
+
+    What kept it from leaving is returned, None when nothing did.
 
     1. Claim the row; somebody else was first when it is not queued any more.
     2. Hand the mail over up to the final dot. What fails until here has not left: try again later.
-    3. Note `sending`, then give the final dot.
+    3. Note `sending`, and whether a copy in Sent is wanted, then give the final dot.
     4. Note `sent` with the server's answer; a greeting becomes an interaction in the same step.
     5. No clear answer: note `in_doubt`. A crash between 3 and 4 is noted so at the next start.
     """
     with setup.store.write() as tx:
         row = outbox.claim(tx, row_id, setup.now())
     if row is None:
-        return
+        return None
 
     def sending() -> None:
+        filed = False if way.keeps_copy else None
         with setup.store.write(durable=True) as tx:
-            if not outbox.move(tx, row.id, "queued", "sending"):
+            if not outbox.move(tx, row.id, "queued", "sending", filed=filed, next_try=None):
                 raise UsageError(f"mail {row.id} was cancelled while it was being sent")
 
     try:
-        sender.send(post.draft(row, setup.now()), sending)
+        connections.sender(way).send(post.mail(row, way), sending)
     except InDoubt as error:
         _doubt(setup, row, error)
         done.in_doubt += 1
     except UsageError:
-        return
+        pass
     except CrmSyncError as error:
-        _failed(setup, row, error, done)
+        _failed(setup, row, error)
+        done.failed += 1
+        return error
     else:
         with setup.store.write(durable=True) as tx:
             record_sent(tx, setup, row, "sending")
         done.sent += 1
+    return None
 
 
 def _doubt(setup: Setup, row: Row, error: CrmSyncError) -> None:
@@ -95,65 +201,22 @@ def _doubt(setup: Setup, row: Row, error: CrmSyncError) -> None:
         outbox.move(tx, row.id, "sending", "in_doubt", doubted_at=now, error=error.sentence())
 
 
-def _failed(setup: Setup, row: Row, error: CrmSyncError, done: Dispatched) -> None:
-    """The mail has not left. Its own trouble ends it; the account's trouble ends the round."""
+def _failed(setup: Setup, row: Row, error: CrmSyncError) -> None:
+    """The mail has not left. Its own trouble ends it; other trouble passes, or ends it at last."""
     final = isinstance(error, Refused) and error.scope == "item"
+    state = "failed" if final or row.tries >= TRIES else "queued"
     now = setup.now()
+    values = {"error": error.sentence(), "next_try": _retry_at(row, error, now)}
     with setup.store.write() as tx:
-        state = "failed" if final or row.tries >= TRIES else "queued"
         for old in ("queued", "sending"):
-            if outbox.move(
-                tx, row.id, old, state, error=error.sentence(), next_try=_retry_at(row, error, now)
-            ):
+            if outbox.move(tx, row.id, old, state, **values):
                 break
-    done.failed += 1
-    if not final and error.scope != "item":
-        done.error = error
 
 
 def _retry_at(row: Row, error: CrmSyncError, now: datetime) -> datetime:
     if isinstance(error, Throttled) and error.retry_at is not None:
         return min(error.retry_at, now + LONGEST_WAIT)
     return now + timedelta(minutes=_WAITS[min(row.tries, len(_WAITS)) - 1])
-
-
-def _clear_up(setup: Setup, post: Post) -> None:
-    """What a dead process left behind, what came too late, and what was in doubt."""
-    now = setup.now()
-    with setup.store.write() as tx:
-        outbox.doubt_all_sending(tx, now)
-        outbox.expire(tx, now)
-        _hold_back(tx, post)
-        doubtful = outbox.in_state(tx, "in_doubt")
-        for row in doubtful:
-            if row.kind not in CUSTOMER_KINDS and _looked_for(tx, post, row):
-                # A rep may get a reminder twice rather than never; the id stays the same.
-                outbox.move(tx, row.id, "in_doubt", "queued", next_try=None)
-
-
-def _hold_back(tx: Any, post: Post) -> None:
-    """What was queued for a customer and must not leave any more is skipped (law 7)."""
-    allowed = {rule.occasion for rule in post.greetings if rule.customers != "off"}
-    for row in (*outbox.in_state(tx, "queued"), *outbox.in_state(tx, "waiting_approval")):
-        if row.kind not in CUSTOMER_KINDS:
-            continue
-        reason = None
-        if not post.to_customers or row.key.split("/")[1] not in allowed:
-            reason = 'such greetings are "off" in the configuration'
-        elif greetings.basis_of(tx, row.contact_id) == "none":
-            reason = "the contact may not be greeted"
-        if reason is not None:
-            outbox.move(tx, row.id, row.state, "skipped", error=reason)
-
-
-def _looked_for(tx: Any, post: Post, row: Row) -> bool:
-    """Whether our blind copy had time to come back through the team mailbox, and did not."""
-    if post.witness_account is None or row.doubted_at is None:
-        return True
-    account = accounts.by_name(tx, post.witness_account)
-    if account is None or account.complete_until is None:
-        return False
-    return account.complete_until > row.doubted_at + timedelta(minutes=1)
 
 
 def approve(setup: Setup, row_id: int) -> Row:

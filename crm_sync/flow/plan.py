@@ -1,26 +1,23 @@
 """Plan: looks what is due and leaves rows in the one outbox. Planning twice changes nothing."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from crm_sync.core.identity import of_message_id
-from crm_sync.core.occasions import GreetingWindow, celebrated_on, greeting_window, parse_day
-from crm_sync.core.rendering import DigestLine, Rendered
-from crm_sync.core.zones import utc_of, zone_for
-from crm_sync.flow import followups
+from crm_sync.core.occasions import celebrated_on, parse_day
+from crm_sync.core.quotes import split_reply
+from crm_sync.core.rendering import DigestLine
+from crm_sync.core.zones import utc_of
+from crm_sync.flow import followups, greeting
 from crm_sync.flow.followups import count_older, responsible
 from crm_sync.flow.mail_page import older_counted
-from crm_sync.flow.post import GreetingRule, Post
+from crm_sync.flow.post import Post
 from crm_sync.flow.setup import Person, Setup
-from crm_sync.store import accounts, diary, greetings, items, outbox, reminders
+from crm_sync.flow.writing import to_rep
+from crm_sync.store import accounts, diary, greetings, outbox, reminders
 from crm_sync.store.engine import memo, text_time
-from crm_sync.store.greetings import Candidate
-from crm_sync.store.outbox import GREETING, NewRow
+from crm_sync.store.outbox import NewRow
 
-_BASES = frozenset({"consent", "soft_opt_in", "b2b"})
 _CONTEXT = 160
 
 
@@ -32,10 +29,10 @@ def plan(setup: Setup, post: Post) -> int:
         outbox.expire(tx, now)
         followups.settle(tx, setup, accounts.mark_held(tx, now), first_sync=False)
         _hand_over(tx, setup)
+        greeting.note_missed(tx, setup, post, now)
         queued = 0
         for rule in post.greetings:
-            for who, year, on in _celebrating(tx, setup, post, rule, now):
-                queued += _queue_greeting(tx, setup, post, rule, who, year, on, now)
+            queued += greeting.queue(tx, setup, post, rule, now)
         if post.to_reps and setup.rules:
             for person in setup.reps:
                 queued += _queue_digest(tx, setup, post, person, now, older)
@@ -74,7 +71,7 @@ def due(setup: Setup, post: Post, on: date) -> list[dict[str, Any]]:
             for who in greetings.with_birthday(tx):
                 year = celebrated_on(parse_day(who.birthday), on)
                 if year is not None and rule.customers != "off":
-                    row = _greeting_row(tx, setup, post, rule, who, year, on)
+                    row = greeting.row_for(tx, setup, post, rule, who, year, on)
                     found[row.key] = _preview(row)
         if post.to_reps and setup.rules:
             for person in setup.reps:
@@ -101,175 +98,13 @@ def _preview(row: NewRow) -> dict[str, Any]:
         "kind": row.kind,
         "to": row.recipient,
         "from": row.sender,
+        "via": row.via,
         "subject": row.subject,
         "reason": row.reason,
         "due_at": text_time(row.due_at),
         "state": "planned",
         "message_id": row.message_id,
     }
-
-
-def _celebrating(
-    tx: Any, setup: Setup, post: Post, rule: GreetingRule, now: datetime
-) -> Iterator[tuple[Candidate, int, date]]:
-    """Contacts whose day it is, from `send_at` until their midnight: (who, year, local date)."""
-    if rule.customers == "off":
-        return
-    for who in greetings.with_birthday(tx):
-        zone = _zone(setup, post, who)
-        today = now.astimezone(zone).date()
-        year = celebrated_on(parse_day(who.birthday), today)
-        if year is not None and greeting_window(today, rule.send_at, zone).due_at <= now:
-            yield who, year, today
-
-
-def _zone(setup: Setup, post: Post, who: Candidate) -> ZoneInfo:
-    owner = setup.person(who.owner)
-    return zone_for(who.timezone, who.country, owner.zone_name if owner else "", post.team_zone)
-
-
-def _key(rule: GreetingRule, who: Candidate, year: int) -> str:
-    return f"greeting/{rule.occasion}/{who.contact_id}/{year}"
-
-
-def _queue_greeting(
-    tx: Any,
-    setup: Setup,
-    post: Post,
-    rule: GreetingRule,
-    who: Candidate,
-    year: int,
-    on: date,
-    now: datetime,
-) -> int:
-    key = _key(rule, who, year)
-    if outbox.is_known(tx, key) or outbox.is_known(tx, f"notice/{key}"):
-        return 0
-    row = _greeting_row(tx, setup, post, rule, who, year, on)
-    if row.kind != GREETING:
-        return int(post.to_reps and outbox.add(tx, row) is not None)
-    if items.twins(tx, [of_message_id(setup.store.keys, row.message_id)]):
-        # A mailbox shows that it left before this database, an older copy, knew of it.
-        outbox.add(tx, replace(row, state="sent"))
-        return 0
-    number = outbox.add(tx, row)
-    owner = setup.person(row.rep)
-    if (
-        row.state == "waiting_approval"
-        and number is not None
-        and owner is not None
-        and post.to_reps
-    ):
-        outbox.add(tx, _approval_row(post, row, number, who, owner, now))
-    return 1
-
-
-def _greeting_row(
-    tx: Any, setup: Setup, post: Post, rule: GreetingRule, who: Candidate, year: int, on: date
-) -> NewRow:
-    """The greeting to a contact, or the notice to its owner where it may not be greeted."""
-    zone = _zone(setup, post, who)
-    window = greeting_window(on, rule.send_at, zone)
-    last = greetings.last_rep(tx, who.customer_id)
-    rep = setup.person(responsible(setup, who.owner, [last] if last else []) or "")
-    key = _key(rule, who, year)
-    if who.basis == "none" and rep is not None:
-        return _notice_row(post, f"notice/{key}", who, rep, window)
-    language = who.language or post.team_language
-    mail = post.renderer.greeting(
-        language,
-        rule.occasion,
-        contact_name=who.name,
-        rep_name=rep.name if rep else "",
-        team_name=post.team_name,
-    )
-    goes = rule.customers == "auto" and who.basis in _BASES
-    how = "sent by itself" if goes else "waits for approval"
-    return NewRow(
-        key=key,
-        kind=GREETING,
-        state="queued" if goes else "waiting_approval",
-        recipient=who.address,
-        recipient_name=who.name,
-        sender=post.sender.address,
-        reply_to=rep.email if rep else "",
-        **_words(mail),
-        reason=f"{rule.occasion} of {who.name or who.address} on {on} in {zone.key}; {how}",
-        due_at=window.due_at,
-        expires_at=window.expires_at,
-        message_id=post.message_id(key),
-        contact_id=who.contact_id,
-        customer_id=who.customer_id,
-        rep=rep.email if rep else "",
-    )
-
-
-def _words(mail: Rendered) -> dict[str, Any]:
-    return {
-        "subject": mail.subject,
-        "text": mail.text,
-        "html": mail.html,
-        "language": mail.language,
-    }
-
-
-def _approval_row(
-    post: Post, row: NewRow, number: int, who: Candidate, owner: Person, now: datetime
-) -> NewRow:
-    assert row.expires_at is not None
-    mail = post.renderer.approval(
-        owner.language,
-        outbox_id=number,
-        contact_name=who.name,
-        customer_name=who.customer_name,
-        address=who.address,
-        greeting=Rendered(row.subject, row.text, row.html, row.language),
-        closes_at_local=row.expires_at.astimezone(owner.zone),
-        zone_name=owner.zone_name,
-        sender=f"{post.sender.name} <{post.sender.address}>",
-    )
-    reason = f"asks to approve mail {number} to {who.name or who.address}"
-    return _to_rep(
-        post, "approval", f"approval/{row.key}", owner, mail, reason, now, row.expires_at
-    )
-
-
-def _notice_row(
-    post: Post, key: str, who: Candidate, rep: Person, window: GreetingWindow
-) -> NewRow:
-    mail = post.renderer.notice(
-        rep.language, contact_name=who.name, customer_name=who.customer_name, reason="no_basis"
-    )
-    reason = f"{who.name or who.address} may not be greeted by mail; the owner is told instead"
-    return _to_rep(post, "notice", key, rep, mail, reason, *window)
-
-
-def _to_rep(
-    post: Post,
-    kind: str,
-    key: str,
-    rep: Person,
-    mail: Rendered,
-    reason: str,
-    due_at: datetime,
-    expires_at: datetime,
-) -> NewRow:
-    """A row with a mail to one of us."""
-    return NewRow(
-        key=key,
-        kind=kind,
-        state="queued",
-        recipient=rep.email,
-        recipient_name=rep.name,
-        sender=post.sender.address,
-        reply_to="",
-        **_words(mail),
-        reason=reason,
-        due_at=due_at,
-        expires_at=expires_at,
-        message_id=post.message_id(key),
-        rep=rep.email,
-    )
 
 
 def _queue_digest(
@@ -310,13 +145,13 @@ def _digest_row(
     )
     reason = f"{len(waiting)} unanswered, the oldest from {waiting[0].contact}"
     due_at = max(_moment(on, post.digest_at, person), *(r.due_at for r in waiting))
-    return _to_rep(post, "digest", key, person, mail, reason, due_at, _end_of(on, person))
+    return to_rep(post, "digest", key, person, mail, reason, due_at, _end_of(on, person))
 
 
 def _line(
     tx: Any, setup: Setup, person: Person, waiting: reminders.Open, now: datetime
 ) -> DigestLine:
-    text = diary.text_of(tx, waiting.cause) or ""
+    text, _ = split_reply(diary.text_of(tx, waiting.cause) or "")
     return DigestLine(
         reminder_id=waiting.id,
         contact_name=waiting.contact,

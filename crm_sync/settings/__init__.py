@@ -1,7 +1,9 @@
 """The configuration: found, read, checked, resolved. Only `ensure_master_key` writes."""
 
 from crm_sync.settings.cautions import warnings
+from crm_sync.settings.declarations import declaration, endings
 from crm_sync.settings.effective import effective
+from crm_sync.settings.filings import drafts_of
 from crm_sync.settings.loading import find_config, load
 from crm_sync.settings.master import ensure_master_key, master_secret
 from crm_sync.settings.model import (
@@ -17,6 +19,7 @@ from crm_sync.settings.model import (
     Settings,
     TeamSettings,
 )
+from crm_sync.settings.people import people, team_address
 
 __all__ = [
     "AccountSettings",
@@ -30,10 +33,15 @@ __all__ = [
     "SendingSettings",
     "Settings",
     "TeamSettings",
+    "declaration",
+    "drafts_of",
     "effective",
+    "endings",
     "ensure_master_key",
     "find_config",
     "load",
     "master_secret",
+    "people",
+    "team_address",
     "warnings",
 ]

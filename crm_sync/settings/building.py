@@ -1,9 +1,11 @@
 """`Settings` made of tables that have all been found valid."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import time
 from pathlib import Path
 from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel
 
 from crm_sync.core.addresses import canonical
 from crm_sync.core.durations import parse_duration
@@ -14,6 +16,7 @@ from crm_sync.settings.checks import SQLITE, parse_interval
 from crm_sync.settings.connectors import ACCOUNT_SECTIONS, ConnectorTables
 from crm_sync.settings.document import Document, KeyPath
 from crm_sync.settings.effective import entries
+from crm_sync.settings.filings import filing_of
 from crm_sync.settings.tables import File
 
 _OTHERS_MAY_USE = 0o077
@@ -35,15 +38,16 @@ def build(
     by_address = {canonical(rep.email): rep for rep in reps}
     database = _database(file.database.url, path.parent, connectors.secrets.environ)
     literals = connectors.literal_secrets if document.mode & _OTHERS_MAY_USE else []
+    accounts = _accounts(file, connectors, by_address)
     return model.Settings(
         path=path,
         base_dir=path.parent,
         database=database,
         team=_team(file.team),
         reps=reps,
-        accounts=_accounts(file, connectors, by_address),
-        sender=_team_sender(file, connectors),
-        senders=_rep_senders(file, connectors, by_address),
+        accounts=accounts,
+        sender=_team_sender(file, connectors, accounts),
+        senders=_rep_senders(file, connectors, by_address, accounts),
         matching=model.MatchingSettings(file.matching.domains),
         sending=_sending(file.sending),
         greetings=tuple(_greeting(greeting, file.sending) for greeting in file.greetings),
@@ -75,6 +79,7 @@ def _team(team: tables.Team) -> model.TeamSettings:
         timezone=ZoneInfo(team.timezone),
         country=team.country,
         working_hours=team.working_hours,
+        admin=team.admin,
     )
 
 
@@ -101,6 +106,7 @@ def _accounts(
             connector=account.connector,
             address=account.address,
             options=options.model_copy(update={"username": rep}) if account.reps else options,
+            can_file=connectors.source_kinds[account.connector].filing is not None,
         )
         for section, kind in ACCOUNT_SECTIONS.items()
         for number, account in enumerate(sections[section])
@@ -114,40 +120,60 @@ def _name(table: tables.ConnectorTable, rep: str | None) -> str:
     return table.name or f"{rep or 'team'}/{table.connector}"
 
 
-def _team_sender(file: File, connectors: ConnectorTables) -> model.SenderSettings | None:
-    sender = file.sender
-    if sender is None:
+def _team_sender(
+    file: File, connectors: ConnectorTables, accounts: Sequence[model.AccountSettings]
+) -> model.SenderSettings | None:
+    if file.sender is None:
         return None
-    return model.SenderSettings(
-        name=_name(sender, None),
-        rep=None,
-        connector=sender.connector,
-        from_=parse_addresses(sender.from_)[0],
-        options=connectors.options["sender",],
-    )
+    from_ = parse_addresses(file.sender.from_)[0]
+    return _sender(file.sender, None, from_, connectors.options["sender",], accounts)
 
 
 def _rep_senders(
-    file: File, connectors: ConnectorTables, reps: Mapping[str | None, model.RepSettings]
+    file: File,
+    connectors: ConnectorTables,
+    reps: Mapping[str | None, model.RepSettings],
+    accounts: Sequence[model.AccountSettings],
 ) -> tuple[model.SenderSettings, ...]:
-    return tuple(
-        model.SenderSettings(
-            name=_name(sender, rep.email),
-            rep=rep.email,
-            connector=sender.connector,
-            from_=parse_addresses(sender.from_)[0]
-            if sender.from_
-            else Address(rep.email, rep.name),
-            options=connectors.options["senders", number],
-        )
-        for number, sender in enumerate(file.senders)
-        for rep in [reps[canonical(sender.rep)]]
+    found = []
+    for number, sender in enumerate(file.senders):
+        rep = reps[canonical(sender.rep)]
+        own = Address(rep.email, rep.name)
+        from_ = parse_addresses(sender.from_)[0] if sender.from_ else own
+        options = connectors.options["senders", number]
+        found.append(_sender(sender, rep.email, from_, options, accounts))
+    return tuple(found)
+
+
+def _sender(
+    sender: tables.Outgoing,
+    rep: str | None,
+    from_: Address,
+    options: BaseModel,
+    accounts: Sequence[model.AccountSettings],
+) -> model.SenderSettings:
+    """A sender; what is the same for all protocols is read from options of the usual names."""
+    name, wanted = _name(sender, rep), sender.sent_copy is True
+    filing = filing_of(sender.filing, rep, accounts, wanted=wanted)
+    by_itself = sender.sent_copy == "auto" and not getattr(options, "files_sent", False)
+    place = (str(getattr(options, key, "")).lower() for key in ("host", "username"))
+    return model.SenderSettings(
+        name=name,
+        rep=rep,
+        connector=sender.connector,
+        from_=from_,
+        options=options,
+        account="/".join((sender.connector, *place)) if getattr(options, "username", "") else name,
+        filing=filing,
+        keeps_copy=filing is not None and (wanted or by_itself),
+        per_minute=getattr(options, "per_minute", model.PER_MINUTE),
+        per_day=getattr(options, "per_day", model.PER_DAY),
     )
 
 
 def _sending(sending: tables.Sending) -> model.SendingSettings:
     return model.SendingSettings(
-        customers=_available(sending.customers),
+        customers=sending.customers,
         reps=sending.reps,
         digest_at=time.fromisoformat(sending.digest_at),
     )
@@ -159,10 +185,5 @@ def _greeting(greeting: tables.Greeting, sending: tables.Sending) -> model.Greet
     return model.GreetingSettings(
         occasion=greeting.occasion,
         send_at=time.fromisoformat(greeting.send_at),
-        customers=_available(wanted),
+        customers=wanted,
     )
-
-
-def _available(customers: tables.Customers) -> model.CustomerMail:
-    assert customers != "draft"  # refused by `checks.for_customers`
-    return customers

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from crm_sync.core.errors import ConfigError
 from crm_sync.core.records import Finding
+from crm_sync.settings.filings import drafts_of
 from crm_sync.settings.master import MASTER, master_key_file, master_secret
 from crm_sync.settings.model import Settings
 from crm_sync.settings.secrets import SecretUnavailable
@@ -25,6 +26,7 @@ def warnings(settings: Settings) -> list[Finding]:
         *_key_of_keys(settings),
         *_plain_text(settings),
         *_nothing_to_do(settings),
+        *_sending(settings),
     ]
 
 
@@ -94,12 +96,27 @@ def _nothing_to_do(settings: Settings) -> Iterator[Finding]:
         yield _warning("team.domains", problem, "List the domains of the team.")
     if not settings.reps:
         yield _warning("reps", "nobody is declared", "Add [[reps]], or nobody is reminded.")
-    if settings.senders:
-        problem = "a rep's own way out is not used yet: all mails leave by [sender]"
-        yield _warning("senders", problem, "Keep it for later, or leave it out.")
     if settings.sender is None and (settings.greetings or settings.reminders):
         problem = "greetings and reminders are made, but nothing can be sent"
         yield _warning("sender", problem, "Add [sender].")
     if not settings.sending.reps and settings.reminders:
         problem = "reminders are made, but no mail goes to reps"
         yield _warning("sending.reps", problem, "Set it to true, or read `crm-sync reminders`.")
+
+
+def _sending(settings: Settings) -> Iterator[Finding]:
+    senders = [one for one in (settings.sender, *settings.senders) if one is not None]
+    for sender in senders:
+        if sender.keeps_copy and getattr(sender.options, "files_sent", False):
+            problem = "the provider files a copy itself, so there may be two in Sent"
+            yield _warning(sender.name, problem, 'Leave sent_copy out, or write "auto".')
+    if any(greeting.customers == "draft" for greeting in settings.greetings):
+        for rep in settings.reps:
+            if drafts_of(settings, rep.email) is None:
+                problem = f"no mailbox is known to put drafts into for {rep.email}"
+                advice = 'Add an IMAP or Gmail mailbox, or [[senders]] with filing = "…".'
+                yield _warning("greetings", problem, advice)
+    automatic = settings.greetings or settings.reminders
+    if settings.senders and settings.sender is None and not automatic:
+        problem = "the reps' senders serve greetings only, and nothing leaves without [sender]"
+        yield _warning("sender", problem, "Add [sender].")

@@ -199,16 +199,6 @@ def _accepted(parse: Callable[[str], object], value: str) -> str:
     return value
 
 
-def for_customers(value: str) -> str:
-    """Who decides on mails to customers; drafts are refused for now."""
-    if value == "draft":
-        raise fault(
-            '"draft" is not available in this version yet',
-            'Use "ask": the owner is shown each mail and approves it.',
-        )
-    return value
-
-
 def occasion(value: str) -> str:
     """An occasion we can greet on."""
     if value != "birthday":

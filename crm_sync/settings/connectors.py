@@ -23,8 +23,8 @@ ACCOUNT_SECTIONS: dict[str, Literal["mailbox", "calendar"]] = {
 _OURS = {
     "mailboxes": frozenset({"connector", "name", "rep", "reps", "address"}),
     "calendars": frozenset({"connector", "name", "rep", "reps", "address"}),
-    "sender": frozenset({"connector", "name", "rep", "from"}),
-    "senders": frozenset({"connector", "name", "rep", "from"}),
+    "sender": frozenset({"connector", "name", "rep", "from", "filing", "sent_copy"}),
+    "senders": frozenset({"connector", "name", "rep", "from", "filing", "sent_copy"}),
 }
 _PLANNED = frozenset({"google", "ics"})
 _SCALARS = frozenset({bool, int, float, NoneType})

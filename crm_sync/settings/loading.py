@@ -13,6 +13,7 @@ from crm_sync.settings.connectors import ConnectorTables
 from crm_sync.settings.document import read
 from crm_sync.settings.environment import CONFIG, overrides
 from crm_sync.settings.faults import Faults
+from crm_sync.settings.filings import check_filings
 from crm_sync.settings.model import Settings
 from crm_sync.settings.references import check_references
 from crm_sync.settings.secrets import SecretStore
@@ -69,6 +70,7 @@ def load(
     )
     connectors.read()
     check_references(data, faults)
+    check_filings(data, source_kinds, faults)
     if faults.problems or file is None:
         problems = sorted(faults.problems, key=lambda problem: problem.line or 0)
         raise ConfigError(problems, where=str(path))

@@ -12,7 +12,10 @@ from crm_sync.core.durations import Duration
 from crm_sync.core.records import Address
 from crm_sync.settings.secrets import SecretStore
 
-CustomerMail = Literal["off", "ask", "auto"]
+PER_MINUTE, PER_DAY = 20, 400
+"""What a sender may send whose connector has no limits of its own: below all providers'."""
+
+CustomerMail = Literal["off", "draft", "ask", "auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,10 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class TeamSettings:
-    """Us; `domains` are canonical (lower case, A-labels), `country` is ISO 3166 alpha-2."""
+    """Us; `domains` are canonical (lower case, A-labels), `country` is ISO 3166 alpha-2.
+
+    `admin` is the address of whoever looks after the program.
+    """
 
     name: str
     domains: tuple[str, ...]
@@ -33,6 +39,7 @@ class TeamSettings:
     timezone: ZoneInfo
     country: str | None
     working_hours: str
+    admin: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class AccountSettings:
     """A mailbox or calendar; `options` is the connector's own model, secrets and paths resolved.
 
     `rep` is the declared address of its rep, None for the team's; `address` the own address of a
-    team mailbox, where given.
+    team mailbox, where given. `can_file`: it can keep drafts and copies of what was sent.
     """
 
     name: str
@@ -61,17 +68,34 @@ class AccountSettings:
     connector: str
     address: str | None
     options: BaseModel
+    can_file: bool = False
+
+    @property
+    def reach(self) -> timedelta | None:
+        """How far back its first pull goes by dates of arrival; None where that has no bound."""
+        reach: timedelta | None = getattr(self.options, "reach", None)
+        return reach
 
 
 @dataclass(frozen=True, slots=True)
 class SenderSettings:
-    """How mails leave; `rep` is None for the team's sender."""
+    """How mails leave; `rep` is None for the team's sender.
+
+    `filing` names the mailbox that keeps its drafts and shows what was sent; with `keeps_copy` we
+    put a copy of each mail there. `account` is what the provider counts by, and `per_minute` and
+    `per_day` are what it may send.
+    """
 
     name: str
     rep: str | None
     connector: str
     from_: Address
     options: BaseModel
+    account: str = ""
+    filing: str | None = None
+    keeps_copy: bool = False
+    per_minute: int = PER_MINUTE
+    per_day: int = PER_DAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def check_references(data: Mapping[str, Any], faults: Faults) -> None:
     for section in (*ACCOUNT_SECTIONS, "senders"):
         for at, table in tables_of(data, section):
             _check_declared((*at, "rep"), table.get("rep"), owners, faults)
-            for rep in _reps_of(table):
+            for rep in reps_of(table):
                 _check_declared((*at, "reps"), rep, owners, faults)
     _check_account_names(data, faults)
     for section, key in (("senders", "rep"), ("greetings", "occasion"), ("reminders", "kind")):
@@ -83,7 +83,7 @@ def _check_account_names(data: Mapping[str, Any], faults: Faults) -> None:
     first: dict[str, KeyPath] = {}
     for section in ACCOUNT_SECTIONS:
         for at, table in tables_of(data, section):
-            tables = [{**table, "rep": rep} for rep in _reps_of(table)] or [table]
+            tables = [{**table, "rep": rep} for rep in reps_of(table)] or [table]
             for name in map(account_name, tables):
                 taken = first.setdefault(name.lower(), at)
                 if taken != at:
@@ -92,7 +92,8 @@ def _check_account_names(data: Mapping[str, Any], faults: Faults) -> None:
                     faults.add((*at, "name"), problem, "Give one of them a `name` of its own.")
 
 
-def _reps_of(table: Mapping[str, Any]) -> list[object]:
+def reps_of(table: Mapping[str, Any]) -> list[object]:
+    """The reps for each of whom a table stands, as written."""
     reps = table.get("reps")
     return (
         list(dict.fromkeys(r for r in reps if isinstance(r, str))) if isinstance(reps, list) else []

@@ -26,7 +26,6 @@ Language = Annotated[str, AfterValidator(checks.language)]
 TimeOfDay = Annotated[str, AfterValidator(checks.time_of_day)]
 TimeZone = Annotated[str, AfterValidator(checks.time_zone)]
 WorkingHours = Annotated[str, AfterValidator(checks.working_hours)]
-ForCustomers = Annotated[Customers, AfterValidator(checks.for_customers)]
 
 
 class Table(BaseModel):
@@ -67,6 +66,7 @@ class Team(Table):
     timezone: TimeZone = "UTC"
     country: Country | None = None
     working_hours: WorkingHours = "Mon-Fri 08:00-17:00"
+    admin: EmailAddress | None = None
 
 
 class Rep(Table):
@@ -91,14 +91,24 @@ class Account(ConnectorTable):
     address: EmailAddress | None = None
 
 
-class TeamSender(ConnectorTable):
-    """How mails leave where no rep's own sender is asked for."""
+class Outgoing(ConnectorTable):
+    """How mails leave. `filing` names the mailbox for drafts and for copies in Sent.
+
+    "auto" makes copies there where the provider does not do it by itself.
+    """
+
+    filing: AccountName | None = None
+    sent_copy: Literal["auto"] | bool = "auto"
+
+
+class TeamSender(Outgoing):
+    """How mails leave where no rep has a sender of one's own."""
 
     from_: From = Field(alias="from")
 
 
-class RepSender(ConnectorTable):
-    """How a rep's own mails leave."""
+class RepSender(Outgoing):
+    """How greetings to a rep's customers leave."""
 
     rep: EmailAddress
     from_: From | None = Field(default=None, alias="from")
@@ -113,7 +123,7 @@ class Matching(Table):
 class Sending(Table):
     """Who is sent what: customers and reps are two classes of mail."""
 
-    customers: ForCustomers = "ask"
+    customers: Customers = "ask"
     reps: bool = True
     digest_at: TimeOfDay = "08:00"
 
@@ -123,7 +133,7 @@ class Greeting(Table):
 
     occasion: Annotated[Occasion, AfterValidator(checks.occasion)]
     send_at: TimeOfDay = "09:00"
-    customers: ForCustomers | None = None
+    customers: Customers | None = None
 
 
 class Reminder(Table):

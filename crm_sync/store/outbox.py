@@ -1,16 +1,19 @@
 """The outbox: one row for each mail of ours, and the states it goes through (law 6)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, func, or_, select, union_all, update
 
 from crm_sync.core.errors import UsageError
 from crm_sync.store.engine import read_time, text_time
 from crm_sync.store.tables import outbox
 
 GREETING = "greeting"
+
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,28 @@ class NewRow:
     customer_id: int | None = None
     rep: str = ""
     action: str = "send"
+    via: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What dispatch must know of a mail before it claims it."""
+
+    id: int
+    action: str
+    kind: str
+    via: str
+    sender: str
+    rep: str
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A mail as it waits in the outbox."""
+    """A mail as it waits in the outbox. `claimed_at` is the date it bears."""
 
     id: int
     key: str
+    action: str
     kind: str
     state: str
     recipient: str
@@ -60,8 +77,12 @@ class Row:
     contact_id: int | None
     customer_id: int | None
     rep: str
+    via: str
     tries: int
+    next_try: datetime | None
+    claimed_at: datetime | None
     doubted_at: datetime | None
+    sent_at: datetime | None
 
 
 def add(tx: Connection, row: NewRow) -> int | None:
@@ -91,16 +112,35 @@ def get(tx: Connection, row_id: int) -> Row:
     return _row(row)
 
 
-def ready(tx: Connection, now: datetime) -> list[int]:
-    """Ids of the mails whose time has come, greetings last: reps' mail is never held up."""
+def ready(tx: Connection, now: datetime) -> list[Ready]:
+    """The mails whose time has come, greetings last: reps' mail is never held up."""
     at = text_time(now)
     rows = tx.execute(
-        select(outbox.c.id)
+        select(*(outbox.c[name] for name in Ready.__slots__))
         .where(outbox.c.state == "queued", outbox.c.due_at <= at)
         .where(or_(outbox.c.next_try.is_(None), outbox.c.next_try <= at))
         .order_by(outbox.c.kind == GREETING, outbox.c.due_at, outbox.c.id)
     )
-    return list(rows.scalars())
+    return [Ready(*row) for row in rows]
+
+
+def put_off(tx: Connection, row_ids: Sequence[int], until: datetime, why: str) -> None:
+    """Queued mails that can't leave yet wait, which is no failed try."""
+    for start in range(0, len(row_ids), _BATCH):
+        tx.execute(
+            update(outbox)
+            .where(outbox.c.id.in_(row_ids[start : start + _BATCH]), outbox.c.state == "queued")
+            .values(next_try=text_time(until), error=why)
+        )
+
+
+def left_since(tx: Connection, vias: Sequence[str], since: datetime) -> list[datetime]:
+    """When mails left, or may have left, by these senders; earliest first."""
+    mine, at = outbox.c.via.in_(vias), text_time(since)
+    sent = select(outbox.c.sent_at).where(mine, outbox.c.sent_at > at)
+    doubted = select(outbox.c.doubted_at).where(mine, outbox.c.doubted_at > at)
+    rows = tx.execute(union_all(sent, doubted)).scalars()
+    return sorted(moment for moment in map(read_time, rows) if moment is not None)
 
 
 def claim(tx: Connection, row_id: int, now: datetime) -> Row | None:
@@ -155,6 +195,41 @@ def in_state(tx: Connection, state: str) -> list[Row]:
     return [_row(row) for row in rows.mappings()]
 
 
+def doubtful(tx: Connection, now: datetime) -> list[Row]:
+    """Mails in doubt that it is time to look for."""
+    rows = tx.execute(
+        select(outbox)
+        .where(outbox.c.state == "in_doubt")
+        .where(or_(outbox.c.next_try.is_(None), outbox.c.next_try <= text_time(now)))
+        .order_by(outbox.c.id)
+    )
+    return [_row(row) for row in rows.mappings()]
+
+
+def uncopied(tx: Connection, now: datetime) -> list[Row]:
+    """Sent mails whose copy in Sent is wanted and not there yet, as far as is known."""
+    rows = tx.execute(
+        select(outbox)
+        .where(outbox.c.state == "sent", outbox.c.filed.is_(False))
+        .where(or_(outbox.c.next_try.is_(None), outbox.c.next_try <= text_time(now)))
+        .order_by(outbox.c.id)
+    )
+    return [_row(row) for row in rows.mappings()]
+
+
+def note_copy(
+    tx: Connection,
+    row_id: int,
+    *,
+    filed: bool | None,
+    next_try: datetime | None = None,
+    error: str | None = None,
+) -> None:
+    """What came of the copy in Sent: there (True), wanted still (False), given up (None)."""
+    values = {"filed": filed, "next_try": text_time(next_try), "error": error}
+    tx.execute(update(outbox).where(outbox.c.id == row_id).values(values))
+
+
 def by_message_ids(tx: Connection, message_ids: list[str]) -> dict[str, Row]:
     """Our own mails among these Message-IDs."""
     rows = tx.execute(select(outbox).where(outbox.c.message_id.in_(message_ids))).mappings()
@@ -178,12 +253,14 @@ def listing(tx: Connection) -> list[dict[str, Any]]:
             "kind": row["kind"],
             "to": row["recipient"],
             "from": row["sender"],
+            "via": row["via"],
             "subject": row["subject"],
             "reason": row["reason"],
             "due_at": row["due_at"],
             "state": row["state"],
             "message_id": row["message_id"],
             "error": row["error"],
+            "filed": row["filed"],
             "expires_at": row["expires_at"],
         }
         for row in rows
@@ -192,7 +269,7 @@ def listing(tx: Connection) -> list[dict[str, Any]]:
 
 def _row(row: Any) -> Row:
     values = {name: row[name] for name in Row.__slots__}
-    for name in ("due_at", "expires_at", "doubted_at"):
+    for name in ("due_at", "expires_at", "next_try", "claimed_at", "doubted_at", "sent_at"):
         values[name] = read_time(values[name])
     return Row(**values)
 

@@ -7,8 +7,9 @@ import pytest
 
 from crm_sync.core.errors import InDoubt, Refused, Throttled, Unreachable
 from crm_sync.testing.sender_contract import COPY, DRAFT
+from crm_sync.testing.source_contract import Ledger
 from tests.servers.graph import running
-from tests.servers.graph_account import NOW, Account
+from tests.servers.graph_account import NOW, Account, poll
 from tests.servers.graph_http import Reply, problem
 
 OURS = replace(DRAFT, headers=(("X-CRM-Sync-Id", DRAFT.message_id),))
@@ -52,6 +53,22 @@ def test_a_mail_whose_id_exchange_rewrote_is_found_by_our_property(account, grap
         DRAFT.message_id: "found",
         other: "absent",
     }
+
+
+def test_our_copy_in_sent_items_tells_the_id_it_was_sent_with(account, graph):
+    graph.rewrites_ids = True
+    account.sender().send(OURS, Sending())
+    (mail,) = graph.mails.values()
+    mail.row |= {
+        "receivedDateTime": NOW.isoformat(),
+        "from": {"emailAddress": {"address": "a@b.c"}},
+    }
+    ledger = Ledger()
+    poll(account.source(), ledger, "Skickat")
+
+    (item,) = ledger.items
+    assert item.envelope.message_id == "<rewritten@outlook.example>"
+    assert item.envelope.signs["x-crm-sync-id"] == DRAFT.message_id
 
 
 def test_a_property_filed_in_lower_case_is_found_too(account, graph):
@@ -166,6 +183,31 @@ def test_no_more_mails_leave_in_a_minute_than_configured(account, graph):
     account.clock.advance(timedelta(seconds=41))
     sender.send(OURS, Sending())
     assert len(graph.mailed) == 3
+
+
+def test_a_draft_is_kept_once_until_it_was_sent_and_after(account, graph):
+    sender = account.sender(drafts=True)
+    assert sender.keep(OURS, "drafts") is True
+    assert account.sender(drafts=True).keep(OURS, "drafts") is False
+    (mail,) = drafts_left(graph)
+    graph._send_draft(mail.key)
+    assert sender.keep(OURS, "drafts") is False
+    assert drafts_left(graph) == []
+    assert sender.find([DRAFT.message_id]) == {DRAFT.message_id: "found"}
+
+
+def test_a_draft_waits_while_nobody_can_look_whether_it_is_there(account, graph):
+    graph.on_request = lambda asked: (
+        problem(500, "InternalServerError") if asked.method == "GET" else None
+    )
+    with pytest.raises(Unreachable):
+        account.sender(drafts=True).keep(OURS, "drafts")
+    assert drafts_left(graph) == []
+
+
+def test_a_copy_in_sent_is_left_to_exchange(account, graph):
+    assert account.sender(drafts=True).keep(OURS, "sent") is False
+    assert not graph.mails
 
 
 def test_a_draft_is_filed_with_its_blind_recipients_and_stays(account, graph):

@@ -230,6 +230,8 @@ class GraphServer(Sending):
             case "GET", ["mailFolders", name, "messages"]:
                 key = self._folder(name)
                 return self._list(asked, key) if key else _no_item()
+            case "GET", ["messages"]:
+                return self._list(asked, None)
             case "GET", ["messages", key]:
                 mail = self._mail(key)
                 if isinstance(mail, Reply):
@@ -331,9 +333,11 @@ class GraphServer(Sending):
 
     # -- messages ----------------------------------------------------------------------------
 
-    def _list(self, asked: Asked, folder: str) -> Reply:
-        query = asked.query
-        mails = [m for m in self.mails.values() if m.folder == folder and matches(m.row, query)]
+    def _list(self, asked: Asked, folder: str | None) -> Reply:
+        """The messages in a folder, or in all."""
+        query, everywhere = asked.query, folder is None
+        mails = [m for m in self.mails.values() if everywhere or m.folder == folder]
+        mails = [m for m in mails if matches(m.row, query)]
         if query.get("$orderby") == "receivedDateTime desc":
             mails.sort(key=lambda m: m.row.get("receivedDateTime", ""), reverse=True)
         skip, top = int(query.get("$skip", 0)), int(query.get("$top", 10))

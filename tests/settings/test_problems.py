@@ -52,21 +52,6 @@ def _mailbox(*lines):
             'sending.digest_at (line 8): "8 am" is not a time of day. Write it like "08:00".',
         ),
         (
-            '[sending]\ncustomers = "draft"\n',
-            (
-                'sending.customers (line 8): "draft" is not available in this version yet. '
-                'Use "ask": the owner is shown each mail and approves it.'
-            ),
-        ),
-        (
-            '[[greetings]]\noccasion = "birthday"\ncustomers = "draft"\n',
-            (
-                'greetings[birthday].customers (line 9): "draft" is not available in this '
-                "version yet. "
-                'Use "ask": the owner is shown each mail and approves it.'
-            ),
-        ),
-        (
             '[[greetings]]\noccasion = "holiday"\n',
             (
                 'greetings[holiday].occasion (line 8): "holiday" is not available in this '

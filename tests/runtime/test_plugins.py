@@ -64,3 +64,19 @@ def test_a_name_that_two_packages_want_belongs_to_neither():
     assert "several packages offer a connector of this name" in [
         finding.problem for finding in plugins.findings
     ]
+
+
+def test_only_connectors_that_are_asked_for_are_loaded(monkeypatch):
+    loaded = []
+
+    def load(point):
+        loaded.append(point.name)
+        return sys.modules["stranger"].GOOD
+
+    monkeypatch.setattr(EntryPoint, "load", load)
+    plugins = discover([_source("pop3", "stranger:GOOD"), _source("uucp", "stranger:GOOD")], [])
+
+    assert "pop3" in plugins.sources
+    assert plugins.sources.get("fidonet") is None
+    assert loaded == ["pop3"]
+    assert list(plugins.sources) == ["pop3", "uucp"]

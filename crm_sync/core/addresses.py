@@ -52,6 +52,7 @@ def _lower(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
+@lru_cache(maxsize=4096)
 def variants(address: str) -> tuple[str, ...]:
     """The forms under which to look a contact up: the canonical, then the one without plus-tag."""
     form = canonical(address)

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from email.message import Message
 from typing import Final, Literal
 
-from flufl.bounce import all_failures
-
 from crm_sync.core import phrases, senders
 from crm_sync.core.records import Attachment, Envelope
 from crm_sync.core.text import read_message
@@ -65,10 +63,9 @@ _NAMES_OF_INVITATIONS: Final = frozenset({"", "invite.ics", "meeting.ics"})
 _FAILED: Final = re.compile(phrases.anywhere(phrases.FAILED))
 _SAYS_AUTOMATIC: Final = re.compile(phrases.anywhere(phrases.SAYS_AUTOMATIC))
 _MASS_MAIL: Final = re.compile(phrases.anywhere(phrases.MASS_MAIL))
-# One search instead of three for most texts, which say nothing of the kind.
-_TELLING: Final = re.compile(
-    "|".join(map(phrases.anywhere, (phrases.FAILED, phrases.SAYS_AUTOMATIC, phrases.MASS_MAIL)))
-)
+_WORDS_OF_FAILURE: Final = phrases.necessary(phrases.FAILED)
+_WORDS_OF_PROGRAMS: Final = phrases.necessary(phrases.SAYS_AUTOMATIC)
+_WORDS_OF_MASS_MAIL: Final = phrases.necessary(phrases.MASS_MAIL)
 _LIST_FIELDS: Final = frozenset((
     "list-id", "list-unsubscribe", "list-post", "mailing-list", "x-mailing-list", "x-beenthere",
     "x-mailman-version", "feedback-id", "x-report-abuse", "x-campaign", "x-campaignid", "x-mc-user",
@@ -89,10 +86,16 @@ def classify(envelope: Envelope) -> Reason | None:
     "automatic": auto-replies, receipts, notices; "bulk": lists, newsletters, mass mail; "bounce":
     reports and warnings about delivery; "calendar": invitations and answers to them.
     """
-    for reason, signs in _SIGNS.items():
-        if _decide(signs(envelope)):
+    for reason, signs_of_one in _SIGNS.items():
+        if _decide(signs_of_one(envelope)):
             return reason
     return None
+
+
+def signs(envelope: Envelope) -> Iterator[Sign]:
+    """All signs of any reason, whatever they weigh."""
+    for signs_of_one in _SIGNS.values():
+        yield from signs_of_one(envelope)
 
 
 def _decide(signs: Iterator[Sign]) -> bool:
@@ -135,15 +138,20 @@ def classify_body(
     if envelope.in_reply_to or _ANSWER.match(envelope.subject.lower()):
         return None
     text = _own_words(body[:_LONGEST_BODY])
-    if not _TELLING.search(text):
-        return None
-    if _FAILED.search(text) and _reports_failure(envelope, body[:_LONGEST_BODY]):
+    if _says(text, _WORDS_OF_FAILURE, _FAILED) and _reports_failure(envelope, body[:_LONGEST_BODY]):
         return "bounce"
-    if _SAYS_AUTOMATIC.search(text):
+    if _says(text, _WORDS_OF_PROGRAMS, _SAYS_AUTOMATIC):
         return "automatic"
+    if not _says(text, _WORDS_OF_MASS_MAIL, _MASS_MAIL):
+        return None
     known = sum(weight for weight, _ in _mass_mail(envelope, envelope.subject.lower()))
     said = {found[0] for found in _MASS_MAIL.finditer(text)}
-    return "bulk" if known + len(said) >= DECISIVE and said else None
+    return "bulk" if known + len(said) >= DECISIVE else None
+
+
+def _says(text: str, words: Sequence[str], phrase: re.Pattern[str]) -> bool:
+    """Whether a phrase is in the text; most hold none of its words, and those are found quickly."""
+    return any(word in text for word in words) and phrase.search(text) is not None
 
 
 def _own_words(body: str) -> str:
@@ -154,6 +162,8 @@ def _own_words(body: str) -> str:
 
 def _reports_failure(envelope: Envelope, text: str) -> bool:
     """Whether a server of an older kind reports, in words alone, that a mail was not delivered."""
+    from flufl.bounce import all_failures  # noqa: PLC0415  # rarely wanted
+
     message = Message()
     message["From"] = (envelope.from_[0].address if envelope.from_ else "") or "nobody@invalid"
     message["Subject"] = envelope.subject

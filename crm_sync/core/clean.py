@@ -21,6 +21,8 @@ _UNWANTED_IN_TEXT: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 
+_PLAIN: Final = bytes(range(0x20, 0x7F)) + b"\n\t"
+
 
 def clean(text: str, limit: int = HEADER_LIMIT) -> str:
     """One line of harmless text from `text`, at most `limit` characters.
@@ -36,6 +38,17 @@ def clean(text: str, limit: int = HEADER_LIMIT) -> str:
 
 def clean_text(text: str, limit: int) -> str:
     r"""As `clean`, for text of several lines: `\n` and tabs stay, other breaks become `\n`."""
+    if len(text) <= limit:
+        lines = text.replace("\r\n", "\n")
+        # Bytes are sorted out ten times as fast as characters; few are not plain.
+        rest = lines.encode("utf-8", "surrogatepass").translate(None, _PLAIN)
+        if not rest or rest.decode("utf-8", "surrogatepass").isprintable():
+            return lines
+    return clean_text_thoroughly(text, limit)
+
+
+def clean_text_thoroughly(text: str, limit: int) -> str:
+    """The same for any text: what `clean_text` does where something is unusual."""
     if not text.isprintable():
         text = _UNWANTED_IN_TEXT.sub("", _LINE_ENDS.sub("\n", text[: 4 * limit]))
     return text if len(text) <= limit else text[:limit]

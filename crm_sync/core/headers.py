@@ -53,10 +53,12 @@ _KNOWN: Final = {
     for name in HEADER_FIELDS
     for spelling in (name, name.lower(), name.capitalize())
 }
+_KNOWN_TEXT: Final = {spelling.decode(): name for spelling, name in _KNOWN.items()}
 _REPEATED: Final = frozenset({"to", "cc"})
 _SIGN_NAMES: Final = frozenset(name.lower() for name in SIGNS)
 _MESSAGE_ID: Final = re.compile(r"<[^<>\s]+>")
 _FIELD: Final = re.compile(rb"[!-9;-~]+[ \t]*:")
+_FOLD: Final = re.compile(r"\r\n[ \t]+")
 _CHARSET: Final = re.compile(rb"charset\s*=\s*\"?([\w.:-]+)", re.IGNORECASE)
 
 
@@ -93,6 +95,32 @@ def split_fields(block: bytes) -> dict[str, str]:
     The first of several counts; those of To and Cc are joined. Raises `Unreadable` as
     `parse_envelope` does.
     """
+    return _split_usual(block) or split_fields_tolerantly(block)
+
+
+def _split_usual(block: bytes) -> dict[str, str] | None:
+    """The fields of a block in which all is as most servers hand it out; None for any other.
+
+    ASCII, lines that end in CR LF, printable but for tabs that begin a fold, each field once.
+    """
+    if len(block) > LARGEST_BLOCK or not block.isascii() or block.count(b"\n") > _MOST_LINES:
+        return None
+    lines = _FOLD.sub(" ", block.decode("ascii").removesuffix("\r\n\r\n")).split("\r\n")
+    if not "".join(lines).isprintable():
+        return None
+    found: dict[str, str] = {}
+    known = _KNOWN_TEXT.get
+    for name, _, value in [line.partition(":") for line in lines]:
+        field = known(name) or known(name.rstrip().lower())
+        if field in found or not name:
+            return None
+        if field is not None:
+            found[field] = value.strip()
+    return found
+
+
+def split_fields_tolerantly(block: bytes) -> dict[str, str]:
+    """The same for any block: what `split_fields` does where something is unusual."""
     lines = _header_lines(block)
     found: dict[str, bytes] = {}
     field, known = None, _KNOWN.get

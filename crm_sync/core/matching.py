@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from crm_sync.core.addresses import canonical, domain_chain, domain_of, variants
-from crm_sync.core.classification import classify
+from crm_sync.core.glance import classify
 from crm_sync.core.records import Address, Attendee, Envelope, MailItem, Occurrence
 
 Outcome = Literal["logged", "unmatched", "ignored"]
@@ -50,12 +51,16 @@ class Team:
         """Whether a canonical address is a rep's, a team mailbox's or in one of our domains."""
         if address in self.reps or address in self.shared:
             return True
-        domain = domain_of(address)
-        return domain in self.domains or not self.domains.isdisjoint(domain_chain(domain))
+        return _belongs_to(domain_of(address), self.domains)
 
     def rep(self, address: str) -> str | None:
         """The rep behind a canonical address, if it is one's."""
         return self.reps.get(address)
+
+
+@lru_cache(maxsize=4096)
+def _belongs_to(domain: str, domains: frozenset[str]) -> bool:
+    return domain in domains or not domains.isdisjoint(domain_chain(domain))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Each list is written in lower case. A phrase counts at the start of a subject on
 a person's answer ("Re: ...") to such a mail.
 """
 
+import re
 from typing import Final
 
 
@@ -15,6 +16,52 @@ def start_of_subject(lines: str) -> str:
 def anywhere(lines: str) -> str:
     """A regular expression for one of the phrases."""
     return "|".join(lines.strip().splitlines())
+
+
+def necessary(lines: str) -> tuple[str, ...]:
+    """Words of which each text holds at least one that `anywhere(lines)` finds something in.
+
+    Knows what the phrases here are made of. Raises ValueError for a phrase without any such word.
+    """
+    found: dict[str, None] = {}
+    for phrase in _alternatives(anywhere(lines)):
+        words = _words_of(phrase)
+        if not all(words):
+            raise ValueError(f"no word of {phrase!r} must be there")
+        found.update(dict.fromkeys(words))
+    return tuple(found)
+
+
+_ELEMENT: Final = re.compile(
+    r"(?:\\.|\[[^\]]+\]|\((?:\?:|\?[!=])?(?P<inner>(?:[^()]|\([^()]*\))*)\)|(?P<literal>[^\\\[().|])|\.)"
+    r"(?P<times>[?*]|\+|\{[0-9,]+\})?"
+)
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """The alternatives on the outermost level of a regular expression."""
+    found, depth = [""], 0
+    for character in pattern:
+        depth += (character == "(") - (character == ")")
+        if character == "|" and not depth:
+            found.append("")
+        else:
+            found[-1] += character
+    return found
+
+
+def _words_of(phrase: str) -> list[str]:
+    """The most telling of: a run of characters that must be there, words of a group that must."""
+    runs, groups = [""], []
+    for element in _ELEMENT.finditer(phrase):
+        optional = (element["times"] or "")[:1] in ("?", "*", "{")
+        if element["literal"] and not optional:
+            runs[-1] += element["literal"]
+        elif element["inner"] and not optional and element[0][:3] == "(?:":
+            groups.append([w for part in _alternatives(element["inner"]) for w in _words_of(part)])
+        if not element["literal"] or element["times"]:
+            runs.append("")
+    return max(([max(runs, key=len)], *groups), key=lambda words: min(map(len, words)))
 
 
 AUTOMATIC_REPLY: Final = r"""
@@ -148,15 +195,15 @@ protect your
 """Words of mass mail. Counts together with another sign."""
 
 FAILED: Final = r"""
-undeliver|not (?:be )?deliver|delivery (?:failed|failure|has failed)|user unknown
-unknown user|mailbox (?:is )?full
+undeliver|not deliver|not be deliver|delivery failed|delivery failure|delivery has failed
+user unknown|unknown user|mailbox (?:is )?full
 no such user|does ?n[o']t exist|could not be (?:sent|delivered)|returned to sender
 rejected your message|quota exceeded
 """
 """Worth a closer look for a report about delivery."""
 
 SAYS_AUTOMATIC: Final = r"""
-this is an? (?:automatic(?:ally)?|automated)
+this is an? automatic(?:ally)?|this is an? automated
 this (?:e-?mail|message|mail) (?:was|has been|is) (?:automatically )?(?:auto-?)?generated
 (?:please )?do not reply to this (?:e-?mail|message|mail)|detta är ett automatiskt
 går inte att svara på detta
@@ -175,14 +222,15 @@ to jest wiadomość automatyczna|это автоматическое|не отв
 """Programs saying that they are. Decisive."""
 
 MASS_MAIL: Final = r"""
-unsubscrib|opt[- ]?out|remove(?:d)? from (?:this|our|the) (?:mailing )?list|to be removed
+unsubscrib|opt-out|opt out|optout|remove(?:d)? from (?:this|our|the) (?:mailing )?list|to be removed
 avregistrera|avprenumerera|afmeld|avmeld
 abmelden|abbestellen|se désabonner|se désinscrire|désinscription|darse de baja
 cancelar (?:la )?suscripción|disiscriv|annulla l'iscrizione
 uitschrijven|afmelden|wypisz|отписаться|لغو اشتراک|hủy đăng ký|退订|取消订阅|取消訂閱|配信停止
 (?:view|read|open) (?:this|it) .{0,20}(?:in (?:your|a) )?browser|webbläsare
 having trouble (?:viewing|reading)
-you (?:are receiving|received|get|have received) this|do not (?:want|wish) to receive
+you are receiving this|you received this|you get this|you have received this
+do not (?:want|wish) to receive
 no longer (?:want|wish) to receive|any further mail
 click (?:here|below)|special offer|limited time|act now|order now|money[- ]back|risk[- ]free
 100% free|toll[- ]free

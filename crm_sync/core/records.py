@@ -148,7 +148,8 @@ class Page:
 
     `gone` are keys that the source proved to be gone. `reset` says that all earlier keys of the
     stream are void (UIDVALIDITY changed). `more` says that further pages follow in this pull.
-    `total` is the number of items this pull will bring, where the source knows it.
+    `total` is the number of items this pull will bring, where the source knows it. `history` says
+    that the page brings what was there before the first pull, newest first.
     """
 
     items: tuple[Item, ...]
@@ -157,6 +158,7 @@ class Page:
     more: bool = False
     reset: bool = False
     total: int | None = None
+    history: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,11 @@ def is_list_manager(address: str, envelope: Envelope) -> bool:
     )
 
 
+def is_made_by_server(message_id: str) -> bool:
+    """Whether a mail server made the Message-ID because the sender's program had made none."""
+    return _MADE_BY_SERVER.match(message_id) is not None
+
+
 def machine_signs(envelope: Envelope) -> Iterator[tuple[int, str]]:
     """Signs that a program wrote, and nobody reads answers."""
     for field, addresses in (("From", envelope.from_), ("Sender", envelope.sender)):

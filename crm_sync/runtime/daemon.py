@@ -6,15 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC
 from time import monotonic
-from typing import Any
-
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobExecutionEvent
-from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
-from apscheduler.jobstores.memory import MemoryJobStore
-from apscheduler.schedulers.background import BackgroundScheduler
+from typing import TYPE_CHECKING, Any
 
 from crm_sync.runtime import systemd
 from crm_sync.runtime.logs import logger
+
+if TYPE_CHECKING:
+    from apscheduler.events import JobExecutionEvent
 
 TICK_SECONDS = 5
 _MISSED_TICKS = 3
@@ -57,7 +55,6 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         scheduler = _scheduler()
-        scheduler.add_listener(_report, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
         scheduler.add_job(self._beat, "interval", seconds=TICK_SECONDS, id="tick")
         scheduler.start()
         self._beat()
@@ -133,14 +130,22 @@ Submit = Callable[[str, Callable[[], None]], None]
 
 
 def _scheduler() -> Any:
-    return BackgroundScheduler(
+    """APScheduler, loaded here: only the daemon has need of it."""
+    from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED  # noqa: PLC0415
+    from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor  # noqa: PLC0415
+    from apscheduler.jobstores.memory import MemoryJobStore  # noqa: PLC0415
+    from apscheduler.schedulers.background import BackgroundScheduler  # noqa: PLC0415
+
+    scheduler = BackgroundScheduler(
         jobstores={"default": MemoryJobStore()},
         executors={"default": JobExecutor(1)},
         job_defaults={"misfire_grace_time": 3600, "coalesce": True, "max_instances": 1},
         timezone=UTC,
     )
+    scheduler.add_listener(_report, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
+    return scheduler
 
 
-def _report(event: JobExecutionEvent) -> None:
+def _report(event: "JobExecutionEvent") -> None:
     error = getattr(event, "exception", None)
     logger().error("tick", missed=error is None, error=type(error).__name__ if error else None)

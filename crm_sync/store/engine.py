@@ -29,7 +29,10 @@ _PRAGMAS = (
     "busy_timeout=30000",
     "foreign_keys=ON",
     "temp_store=MEMORY",
-    "cache_size=-8192",
+    "cache_size=-4096",
+    # A page of messages changes leaves all over the indexes: they are copied home once for many.
+    "wal_autocheckpoint=4000",
+    "journal_size_limit=16777216",
     # Freed pages are overwritten: what `erase` removes is gone from the file too.
     "secure_delete=ON",
 )
@@ -258,7 +261,9 @@ def text_time(moment: datetime | None) -> str | None:
     """An aware time as the diary stores it: ISO 8601, UTC, whole seconds."""
     if moment is None:
         return None
-    return f"{moment.astimezone(UTC).isoformat()[:19]}Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat()[:19]}Z"
 
 
 def read_time(text: str | None) -> datetime | None:

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from crm_sync.core import alarm_lines
 from crm_sync.core.rendering import DigestLine, Renderer
 
 FOLDER = Path(__file__).parents[2] / "config" / "templates"
@@ -76,6 +77,7 @@ def mails(language):
             LINE, replace(LINE, days_waited=0, subject="", context=""), language=language, older=3
         ),
         digest(language=language, older=1),
+        *(RENDERER.alarm(language, kind, lines) for kind, lines in alarm_lines.samples()),
         notice(language),
         notice(language, reason="no_address", name=""),
     ]

@@ -19,7 +19,7 @@ from crm_sync.core.rendering import Renderer
 from crm_sync.core.worktime import WorkingTime
 from crm_sync.flow import dispatch, intake, plan
 from crm_sync.flow.health import Pulled
-from crm_sync.flow.post import GreetingRule, Post
+from crm_sync.flow.post import GreetingRule, Post, Way
 from crm_sync.flow.pull import pull_account
 from crm_sync.flow.setup import FollowUpRule, Person, Setup
 from crm_sync.runtime.resources import templates
@@ -30,6 +30,7 @@ from crm_sync.testing.clock import FixedClock
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 KARIN, DANIEL = "karin@acme.example", "daniel@acme.example"
+TEAM_SENDER = Address("crm@acme.example", "Acme CRM")
 MONDAY = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
@@ -39,7 +40,10 @@ class World:
 
     folder: Path
     clock: FixedClock = field(default_factory=lambda: FixedClock(MONDAY))
-    sender: MemorySender = field(default_factory=MemorySender)
+    sender: MemorySender = field(default_factory=lambda: MemorySender(looks_back=False))
+    ways: dict[str, Way] = field(default_factory=dict)
+    drafts: dict[str, object] = field(default_factory=dict)
+    team: dict[str, object] = field(default_factory=dict)
     mode: str = "inferred"
     greetings: tuple[GreetingRule, ...] = ()
     with_witness: bool = False
@@ -76,7 +80,9 @@ class World:
     def post(self) -> Post:
         return Post(
             renderer=Renderer(templates()),
-            sender=Address("crm@acme.example", "Acme CRM"),
+            team=Way(TEAM_SENDER, lambda: self.sender, **self.team),
+            ways=self.ways,
+            drafts=self.drafts,
             message_key=self.keys.message_key,
             team_name="Acme AB",
             team_language="sv",
@@ -85,7 +91,6 @@ class World:
             to_reps=True,
             to_customers=self.to_customers,
             greetings=self.greetings,
-            open_sender=lambda: self.sender,
             witness="info@acme.example" if self.with_witness else None,
             witness_account="team/imap" if self.with_witness else None,
         )

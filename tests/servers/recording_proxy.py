@@ -15,7 +15,7 @@ Answer = Callable[[bytes], bytes | None]
 
 _READING = {
     *("CAPABILITY", "LOGIN", "AUTHENTICATE", "STARTTLS", "LOGOUT", "NOOP", "LIST", "STATUS"),
-    *("EXAMINE", "UNSELECT", "SEARCH", "FETCH", "NAMESPACE", "IDLE"),
+    *("EXAMINE", "UNSELECT", "CLOSE", "SEARCH", "FETCH", "NAMESPACE", "IDLE", "NOTIFY"),
 }
 
 

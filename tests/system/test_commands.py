@@ -62,6 +62,7 @@ ARGUMENTS = {
     ("explain",): ["<a@b.example>"],
     ("due",): ["--on", "2027-03-04"],
     ("run",): ["--once"],
+    ("show",): ["1"],
 }
 """What commands with --json are given to do their work."""
 

@@ -2,28 +2,32 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
+from typing import Any, cast
 
 from crm_sync.core.addresses import canonical
-from crm_sync.core.errors import ConfigError, CrmSyncError, Problem, UsageError
+from crm_sync.core.errors import CrmSyncError, UsageError
 from crm_sync.core.keys import Keys
 from crm_sync.core.matching import Team
 from crm_sync.core.records import Finding
 from crm_sync.core.rendering import Renderer
 from crm_sync.core.worktime import WorkingTime
+from crm_sync.flow import alarms, breaker, health
 from crm_sync.flow import dispatch as dispatching
 from crm_sync.flow import plan as planning
+from crm_sync.flow.budget import Limits
 from crm_sync.flow.dispatch import Dispatched
 from crm_sync.flow.health import Pulled
-from crm_sync.flow.post import GreetingRule, Post
+from crm_sync.flow.post import GreetingRule, Post, Way
 from crm_sync.flow.pull import pull_account
-from crm_sync.flow.setup import FollowUpRule, Person, Setup
+from crm_sync.flow.setup import FollowUpRule, Setup
 from crm_sync.ports import (
     Clock,
+    Filing,
     Prompt,
     Sender,
     SenderKind,
@@ -34,19 +38,27 @@ from crm_sync.ports import (
 )
 from crm_sync.runtime import plugins, resources
 from crm_sync.runtime.clock import SystemClock
+from crm_sync.runtime.collecting import rare_collections
 from crm_sync.runtime.daemon import DISPATCH, Daemon, Submit
 from crm_sync.runtime.logs import logger
+from crm_sync.runtime.shelter import ProcessShelter
 from crm_sync.runtime.tokens import StoredTokens
 from crm_sync.runtime.watcher import Watcher
+from crm_sync.runtime.workers import Workers
 from crm_sync.settings import (
     AccountSettings,
     SenderSettings,
     Settings,
+    declaration,
+    drafts_of,
+    endings,
     ensure_master_key,
     find_config,
     load,
+    people,
+    team_address,
 )
-from crm_sync.store import accounts, tokens
+from crm_sync.store import accounts, hosts, tokens
 from crm_sync.store.accounts import Account
 from crm_sync.store.directory import DirectoryCache
 from crm_sync.store.engine import Store, open_store
@@ -70,6 +82,9 @@ class App:
         self.clock = clock or SystemClock()
         self._keys = Keys(ensure_master_key(settings))
         self.store: Store = open_store(settings.database.url, self._keys)
+        self._shelter = ProcessShelter()
+        # A clock of its own can't be had by another process.
+        self._workers = Workers(settings.path, 0 if clock else None)
         self._sources: dict[str, Source] = {}
         self._guard = threading.Lock()
         self._watcher: Watcher | None = None
@@ -78,15 +93,14 @@ class App:
         """Lets go of connections and of the diary."""
         for source in self._sources.values():
             source.close()
+        self._shelter.close()
         self.store.close()
 
     @cached_property
     def setup(self) -> Setup:
         """What the use cases are given."""
         settings, team = self.settings, self.settings.team
-        reps = tuple(
-            Person(r.email, r.name, r.language, r.timezone, r.timezone.key) for r in settings.reps
-        )
+        reps, admin = people(settings)
 
         @cache
         def working_time(rep: str) -> WorkingTime:
@@ -102,6 +116,8 @@ class App:
             reps=reps,
             rules=tuple(FollowUpRule(r.kind, r.after) for r in settings.reminders),
             working_time=working_time,
+            shelter=self._shelter,
+            admin=admin,
         )
 
     def _team(self) -> Team:
@@ -125,9 +141,16 @@ class App:
         if settings.sender is None:
             return None
         witness = next((a for a in settings.accounts if self._team_address(a)), None)
+        filings = {a.name: partial(self.open_filing, a) for a in settings.accounts if a.can_file}
         return Post(
             renderer=Renderer(resources.templates()),
-            sender=settings.sender.from_,
+            team=self._way(settings.sender, filings),
+            ways={s.rep: self._way(s, filings) for s in settings.senders if s.rep},
+            drafts={
+                rep.email: filings.get(place.name) or partial(self.open_filing, place)
+                for rep in settings.reps
+                if (place := drafts_of(settings, rep.email)) is not None
+            },
             message_key=self._keys.message_key,
             team_name=settings.team.name,
             team_language=settings.team.language,
@@ -138,7 +161,6 @@ class App:
             greetings=tuple(
                 GreetingRule(g.occasion, g.send_at, g.customers) for g in settings.greetings
             ),
-            open_sender=self.open_sender,
             witness=self._team_address(witness) if witness else None,
             witness_account=witness.name if witness else None,
         )
@@ -146,13 +168,28 @@ class App:
     def _team_address(self, account: AccountSettings) -> str | None:
         return team_address(account, next(iter(self.settings.team.domains), ""))
 
-    def open_sender(self) -> Sender:
-        """A new sender of the team's mails; nothing is connected yet."""
-        sender = self.settings.sender
-        if sender is None:
-            raise ConfigError([Problem("sender", "there is no [sender]", "Add one to send mails.")])
+    def _way(self, sender: SenderSettings, filings: Mapping[str, Callable[[], Filing]]) -> Way:
+        return Way(
+            from_=sender.from_,
+            open_sender=partial(self.open_sender, sender),
+            account=sender.account,
+            limits=Limits(sender.per_minute, sender.per_day),
+            open_filing=filings.get(sender.filing or ""),
+            keeps_copy=sender.keeps_copy,
+        )
+
+    def open_sender(self, sender: SenderSettings) -> Sender:
+        """A new sender; nothing is connected yet."""
         kind = plugins.sender_kinds()[sender.connector]
         return kind.build(sender.options, self._surroundings(sender.name))
+
+    def open_filing(self, account: AccountSettings | SenderSettings) -> Filing:
+        """What keeps drafts and copies in Sent, on a connection of its own, not made yet."""
+        if isinstance(account, SenderSettings):
+            return cast("Filing", self.open_sender(account))  # its options say `drafts = true`
+        build = plugins.source_kinds()[account.connector].filing
+        assert build is not None  # as the settings make sure
+        return build(account.options, self._surroundings(account.name))
 
     def open_source(self, account: AccountSettings) -> Source:
         """The source of an account, kept between pulls; nothing is connected yet."""
@@ -166,7 +203,7 @@ class App:
 
     def _surroundings(self, name: str) -> Surroundings:
         kept = StoredTokens(self.store, name, self.clock)
-        return Surroundings(name, self.clock, self.settings.team.timezone, kept)
+        return Surroundings(name, self.clock, self.settings.team.timezone, kept, self._shelter)
 
     def login(self, name: str, prompt: Prompt) -> None:
         """Signs a person in to an account or sender, which is then pulled at the next tick.
@@ -215,50 +252,77 @@ class App:
         chosen = [configured[name] for name in names] if names else list(configured.values())
         with self.store.read() as tx:
             stored = {row.name: row for row in accounts.all_accounts(tx)}
-        if all(a.name in stored and _agrees(a, stored[a.name]) for a in chosen):
+        facts = self._declarations
+        if all(a.name in stored and _agrees(facts[a.name], stored[a.name]) for a in chosen):
             return [(a, stored[a.name]) for a in chosen]
         with self.store.write() as tx:
-            return [(a, accounts.declare(tx, a.name, a.kind, a.connector, a.rep)) for a in chosen]
+            return [(a, accounts.declare(tx, **facts[a.name])) for a in chosen]
+
+    @cached_property
+    def _declarations(self) -> dict[str, dict[str, Any]]:
+        return {a.name: declaration(a, self._keys) for a in self.settings.accounts}
 
     def pull(
         self, names: Sequence[str] = (), progress: AccountProgress = lambda *_: None
     ) -> list[Pulled]:
-        """One pull of the accounts, side by side in a bounded pool, in the order configured."""
+        """One pull of the accounts, side by side, in the order configured; paused ones if named."""
         chosen = self.declared(names)
         if not chosen:
             return []
+        with self.store.write() as tx:
+            hosts.forget_all(tx)  # a person asks, who may have mended one
         pool = ThreadPoolExecutor(self.settings.daemon.workers, "pull")
         try:
-            work = [pool.submit(self._pull_one, a, row, progress) for a, row in chosen]
+            apart = sum(health.is_first_sync(row) for _, row in chosen) > 1
+            work = [
+                pool.submit(self._pull_one, a, r, progress, spare=not names, apart=apart)
+                for a, r in chosen
+            ]
             return [future.result() for future in work]
         finally:
             # Ctrl-C must not wait for a server that is silent.
             pool.shutdown(wait=False, cancel_futures=True)
 
+    def pull_alone(self, name: str, progress: AccountProgress) -> Pulled:
+        """One pull of one account in this very process."""
+        ((account, row),) = self.declared([name])
+        return self._pull_one(account, row, progress)
+
     def _pull_one(
-        self, account: AccountSettings, row: Account, progress: AccountProgress
+        self,
+        account: AccountSettings,
+        row: Account,
+        progress: AccountProgress = lambda *_: None,
+        *,
+        spare: bool = False,
+        apart: bool = False,
     ) -> Pulled:
-        """One account, unless somebody else is pulling it."""
+        """One account, unless somebody else is pulling it.
+
+        `spare` leaves a paused one alone, `apart` lets a first sync have a process of its own.
+        """
+        if spare and health.is_paused(row, self.clock.now()):
+            return health.left_alone(row)
+        interval = self.settings.daemon.poll_interval
+        tell = partial(progress, row.name)
+        if apart and health.is_first_sync(row):
+            done = self._workers.pull(self.setup, row, interval, tell)
+            if done is not None:
+                return done
         if not self.store.lock_account(row.id):
-            return Pulled(
-                row.name,
-                row.connector,
-                skipped=True,
-                error=f"{row.name} is being pulled by another process; it is left alone",
-            )
+            return health.taken(row)
         try:
             source = self.open_source(account)
-            pulled = pull_account(
-                self.setup,
-                row,
-                source,
-                interval=self.settings.daemon.poll_interval,
-                progress=lambda *what: progress(row.name, *what),
-            )
+            with rare_collections():
+                pulled = pull_account(
+                    self.setup, row, source, interval=interval, reach=account.reach, progress=tell
+                )
             if not pulled.error:
                 self._watch(row.name, source)
         finally:
             self.store.unlock_account(row.id)
+        if pulled.missed:
+            logger().warning("missed", account=row.name, found=pulled.missed, healed=pulled.healed)
         if pulled.error:
             logger().warning("pull", account=row.name, error=pulled.error)
         elif pulled.seen or pulled.found:
@@ -272,11 +336,14 @@ class App:
         if self.post is None:
             return Dispatched()
         planning.plan(self.setup, self.post)
+        soon = partial(endings, self.settings, self.open_source)
+        alarms.plan(self.setup, self.post, self._declarations, soon)
         done = dispatching.dispatch(self.setup, self.post, stop=stop)
-        if done.error is not None:
-            logger().warning("dispatch", error=done.error.sentence())
-        if done.sent or done.in_doubt or done.failed:
-            logger().info("dispatch", sent=done.sent, failed=done.failed, in_doubt=done.in_doubt)
+        for error in done.errors:
+            logger().warning("dispatch", error=error.sentence())
+        if done.sent or done.drafted or done.in_doubt or done.failed:
+            counts = {"sent": done.sent, "failed": done.failed, "in_doubt": done.in_doubt}
+            logger().info("dispatch", **counts, drafted=done.drafted)
         return done
 
     def turn(self, progress: AccountProgress = lambda *_: None) -> tuple[list[Pulled], Dispatched]:
@@ -293,9 +360,11 @@ class App:
             )
         logger().info("start", accounts=len(self.settings.accounts))
         with self.store.write() as tx:
-            accounts.forgive(tx)
+            soon = self.clock.now() + health.SIGN_IN_PAUSE
+            accounts.forgive(tx, soon, health.SIGN_IN_KINDS)
         daemon = Daemon(self._tick, self.settings.daemon.workers)
-        self._stopping = lambda: daemon.stopping
+        self._stopping = self._workers.stopping = lambda: daemon.stopping
+        self._workers.quiet = False
         self._watcher = Watcher(lambda name: self._hurry(daemon, name))
         self._watcher.start()
         try:
@@ -320,44 +389,36 @@ class App:
         chosen = self.declared()
         with self.store.read() as tx:
             due = accounts.due(tx, self.clock.now())
+        crowd = breaker.Crowd()
+        apart = sum(health.is_first_sync(row) for _, row in chosen) > 1
         for account, row in chosen:
-            if row.id in due and not self._polled_lately(row):
-                submit(account.name, _work(self, account, row))
+            if row.id in due and not self._polled_lately(row) and crowd.admits(row, self._polled):
+                self._polled[row.id] = self.clock.now()
+                submit(account.name, _work(self, account, row, apart=apart))
         submit(DISPATCH, lambda: _ignored(self.plan_and_dispatch(self._stopping)))
-        red = [row.name for _, row in chosen if row.state in ("failing", "refused")]
+        red = [row.name for _, row in chosen if row.state not in ("ok", "new")]
         return f"{len(chosen)} accounts, red: {', '.join(red) or 'none'}"
 
     def _polled_lately(self, row: Account) -> bool:
         """Whether the last pull, of which the diary need not know, is younger than the interval."""
-        last = self._last_polls.get(row.id)
+        last = self._polled.get(row.id)
         now = self.clock.now()
-        if last is not None and abs(now - last) < self.settings.daemon.poll_interval:
-            return True
-        self._last_polls[row.id] = now
-        return False
+        return last is not None and abs(now - last) < self.settings.daemon.poll_interval
 
     @cached_property
-    def _last_polls(self) -> dict[int, datetime]:
+    def _polled(self) -> dict[int, datetime]:
         return {}
 
 
-def _work(app: App, account: AccountSettings, row: Account) -> Callable[[], None]:
-    return lambda: _ignored(app._pull_one(account, row, lambda *_: None))  # noqa: SLF001  # ours
+def _work(
+    app: App, account: AccountSettings, row: Account, *, apart: bool = False
+) -> Callable[[], None]:
+    return lambda: _ignored(app._pull_one(account, row, apart=apart))  # noqa: SLF001  # ours
 
 
 def _ignored(_result: object) -> None:
     """Work in the pool reports through the diary and the log."""
 
 
-def _agrees(account: AccountSettings, row: Account) -> bool:
-    return (account.kind, account.connector, account.rep) == (row.kind, row.connector, row.rep)
-
-
-def team_address(account: AccountSettings, domain: str) -> str | None:
-    """The own address of a team mailbox: as configured, else its user name, with our domain."""
-    if account.kind != "mailbox" or account.rep is not None:
-        return None
-    user = str(getattr(account.options, "username", ""))
-    if not account.address and user and "@" not in user:
-        user = f"{user}@{domain}" if domain else ""
-    return account.address or user or None
+def _agrees(declared: Mapping[str, object], row: Account) -> bool:
+    return all(getattr(row, column) == value for column, value in declared.items())

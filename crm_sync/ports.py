@@ -125,6 +125,32 @@ class Watchable(Protocol):
         ...
 
 
+@runtime_checkable
+class Metered(Protocol):
+    """A `Source` that counts its traffic, for providers that allow an account so much a day."""
+
+    @property
+    def daily_octets(self) -> int | None:
+        """Octets a day (UTC) after which history waits for the next one; None: no such budget."""
+        ...
+
+    def octets(self) -> int:
+        """Octets received since the source was made."""
+        ...
+
+    def want_history(self, *, wanted: bool) -> None:
+        """Whether pulls bring history, as they do at first; without it, only what is new.
+
+        Asks the server nothing. History that was left out comes once it is wanted again.
+        """
+        ...
+
+    @property
+    def left_history_out(self) -> bool:
+        """Whether the pull that ended last left history out because it was not wanted."""
+        ...
+
+
 class Sender(Protocol):
     """Hands mails over. Only `flow.dispatch` calls it."""
 

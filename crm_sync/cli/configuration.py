@@ -143,15 +143,17 @@ def examine_all(app: "App", findings: list[Finding]) -> list[Finding]:
     probes: list[tuple[str, Source | Sender]] = [
         (account.name, app.open_source(account)) for account in app.settings.accounts
     ]
-    if app.settings.sender is not None:
-        probes.append(("sender", app.open_sender()))
+    for sender in (app.settings.sender, *app.settings.senders):
+        if sender is not None:
+            whose = f" of {sender.rep}" if sender.rep else ""
+            probes.append((f"sender{whose}", app.open_sender(sender)))
     with ThreadPoolExecutor(8) as pool:
         for name, found in pool.map(lambda p: (p[0], list(p[1].probe())), probes):
             findings += [
                 Finding(f"{name}: {one.name}", one.ok, one.problem, one.advice) for one in found
             ]
         domains = _sending_domains(app)
-        for found in pool.map(lambda d: sending_domain.examine(*d, resolver()), domains):
+        for found in pool.map(lambda d: sending_domain.examine(d[0], d[1], resolver()), domains):
             findings += found
     return findings
 

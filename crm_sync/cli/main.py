@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from crm_sync import __version__
-from crm_sync.cli import configuration, diary, login, outgoing, show, work
+from crm_sync.cli import audit, configuration, diary, login, outgoing, show, work
 from crm_sync.cli.common import Config, remember
 from crm_sync.core.errors import ConfigError, CrmSyncError, UsageError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (configuration, login, work, diary, show, outgoing):
+for commands in (configuration, login, work, audit, diary, show, outgoing):
     commands.register(app)
 
 

@@ -113,20 +113,23 @@ def _report(pulled: "list[Pulled]", *, as_json: bool, done: "Dispatched | None" 
         }
         if done is not None:
             result["sent"], result["in_doubt"] = done.sent, done.in_doubt
+            result["drafted"] = done.drafted
         print_object(result)
     else:
         rows = [[one.name, *(getattr(one, name) for name in counted)] for one in pulled]
         print_table(("account", *counted), rows, "No account is configured.")
         if done is not None and (done.sent or done.in_doubt):
             typer.echo(f"Mails sent: {done.sent}, in doubt: {done.in_doubt}")
+        if done is not None and done.drafted:
+            typer.echo(f"Drafts made: {done.drafted}")
     failed = [one for one in pulled if one.error and not one.skipped]
     for one in pulled:
         if one.error:
             say(shown(one.error) if one.skipped else f"{one.name}: {shown(one.error)}")
     if done is not None and done.busy:
         say("another process is sending; the outbox is left to it")
-    if done is not None and done.error is not None:
-        say(shown(done.error.sentence()))
+    for error in done.errors if done is not None else ():
+        say(shown(error.sentence()))
     if failed or (done is not None and done.error is not None):
         raise typer.Exit(1)
 

@@ -1,6 +1,6 @@
 """Texts of what matched, the past of new customers, and another look at what was unreadable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -10,6 +10,7 @@ from crm_sync.core.records import Body, EventItem, Locator, MailItem, Unreadable
 from crm_sync.flow import event_page, followups, mail_page
 from crm_sync.flow.second_look import note, second_look
 from crm_sync.flow.setup import Setup
+from crm_sync.flow.traffic import Traffic
 from crm_sync.ports import Source
 from crm_sync.store import accounts, items, reminders, texts
 from crm_sync.store.accounts import Account
@@ -22,8 +23,10 @@ Progress = Callable[[str, int, int | None], None]
 """Told of long work: what is being done, how much is done, of how much (None: not known)."""
 
 
-def fetch_texts(setup: Setup, account: Account, source: Source, progress: Progress) -> int:
-    """Fetches the texts that wait for this account, newest first.
+def fetch_texts(
+    setup: Setup, account: Account, source: Source, progress: Progress, traffic: Traffic
+) -> int:
+    """Fetches the texts that wait for this account, those found last first.
 
     Returns how many mails, copies counted, their text keeps out where their header let them in.
     """
@@ -32,17 +35,19 @@ def fetch_texts(setup: Setup, account: Account, source: Source, progress: Progre
     unseal = setup.store.keys.unseal
     while True:
         with setup.store.read() as tx:
-            waiting = texts.some_wanted(tx, account.id, AHEAD)
+            young = traffic.texts_since()
+            waiting = texts.some_wanted(tx, account.id, AHEAD, now=setup.now(), since=young)
         batch = [w for w in waiting if w.interaction not in seen]
         if not batch:
             return demoted
         seen.update(w.interaction for w in batch)
         wanted = {Locator(w.stream, unseal(w.sealed), w.hint): w for w in batch}
-        read = source.read(list(wanted))
+        read = iter(source.read(list(wanted)))
         while bodies := list(islice(read, BATCH)):
             reasons = {b.locator: second_look(wanted[b.locator].header, b) for b in bodies}
             with setup.store.write() as tx:
-                demoted += _store_texts(tx, setup, wanted, bodies, reasons)
+                demoted += _store_texts(tx, setup, account, wanted, bodies, reasons)
+                traffic.note(tx)
             done += len(bodies)
             progress("texts", done, None)
 
@@ -50,6 +55,7 @@ def fetch_texts(setup: Setup, account: Account, source: Source, progress: Progre
 def _store_texts(
     tx: Any,
     setup: Setup,
+    account: Account,
     wanted: dict[Locator, texts.Wanted],
     bodies: list[Body],
     reasons: dict[Locator, Reason | None],
@@ -62,7 +68,8 @@ def _store_texts(
         if body.gone and texts.look_elsewhere(tx, number):
             continue
         if body.gone or body.problem:
-            texts.postpone(tx, number)
+            if texts.postpone(tx, number, setup.now()) and body.problem:
+                _hold(tx, setup, account, body)
         elif reason is not None:
             waiting += [(who, t) for who, t, *_ in reminders.touched(tx, [number]) if t is not None]
             demoted += items.demote(tx, number, reason)
@@ -73,6 +80,14 @@ def _store_texts(
     for rule in setup.rules:
         followups.judge(tx, setup, rule, waiting)
     return demoted
+
+
+def _hold(tx: Any, setup: Setup, account: Account, body: Body) -> None:
+    """A text that can't be read is shown in quarantine, where a person can ask for another try."""
+    stream_id = accounts.stream_id(tx, account.id, body.locator.stream)
+    key, keys = body.locator.key, setup.store.keys
+    hashed, sealed = mail_page.key_hash(keys, key), keys.seal(key)
+    texts.quarantine_item(tx, stream_id, hashed, sealed, "", body.problem, setup.now())
 
 
 def fetch_recalled(setup: Setup, account: Account, source: Source) -> int:
@@ -92,7 +107,7 @@ def fetch_recalled(setup: Setup, account: Account, source: Source) -> int:
         with setup.store.write() as tx:
             for stream_key in {locator.stream for locator in places}:
                 mine = [b for b in bodies if b.locator.stream == stream_key]
-                found += _store_read(tx, setup, account, stream_key, mine)
+                found += store_read(tx, setup, account, stream_key, mine).count("logged")
             _forget_recalled(tx, setup, account, places, bodies)
 
 
@@ -123,19 +138,21 @@ def retry_quarantined(setup: Setup, account: Account, source: Source) -> None:
     with setup.store.write() as tx:
         for stream_key in {locator.stream for locator in places}:
             mine = [b for b in bodies if b.locator.stream == stream_key]
-            readable = [b for b in mine if isinstance(b.item, MailItem | EventItem)]
+            readable = [
+                b for b in mine if isinstance(b.item, MailItem | EventItem) and not b.problem
+            ]
             stream_id = accounts.stream_id(tx, account.id, stream_key)
             hashes = [mail_page.key_hash(setup.store.keys, b.locator.key) for b in readable]
             texts.release(tx, stream_id, hashes)
-            _store_read(tx, setup, account, stream_key, readable, every_outcome=True)
+            store_read(tx, setup, account, stream_key, readable, every_outcome=True)
         for body in bodies:
             if body.gone:
                 texts.decide(tx, places[body.locator], "dropped")
-            elif body.item is None or isinstance(body.item, UnreadableItem):
+            elif body.problem or body.item is None or isinstance(body.item, UnreadableItem):
                 texts.fail_again(tx, places[body.locator])
 
 
-def _store_read(
+def store_read(
     tx: Any,
     setup: Setup,
     account: Account,
@@ -143,8 +160,8 @@ def _store_read(
     bodies: list[Body],
     *,
     every_outcome: bool = False,
-) -> int:
-    """Stores items that were read one by one; how many of them concern a customer.
+) -> Sequence[str]:
+    """Stores items that were read one by one; what became of each that was stored.
 
     With `every_outcome` those that don't leave their sightings, as on a page.
     """
@@ -170,7 +187,8 @@ def _store_read(
         [
             (e.interaction, mails[e.item.key].text, mails[e.item.key].attachments)
             for e in judged
-            if e.interaction in touched
+            if (e.interaction in touched or (every_outcome and e.interaction is not None))
+            and not mails[e.item.key].problem
         ],
     )
     events = event_page.judge(
@@ -179,4 +197,4 @@ def _store_read(
     events = [event for event in events if every_outcome or event.logged]
     touched += event_page.store(tx, setup, account, stream_id, events)
     followups.settle(tx, setup, touched, first_sync=account.first_complete_at is None)
-    return sum(e.verdict.outcome == "logged" for e in judged) + sum(bool(e.logged) for e in events)
+    return [e.verdict.outcome for e in judged] + [e.verdict.outcome for e in events]

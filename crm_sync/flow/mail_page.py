@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from crm_sync.core import identity
@@ -18,13 +18,17 @@ from crm_sync.core.matching import (
     occurred_at,
     trace_texts,
 )
-from crm_sync.core.records import MailItem
-from crm_sync.flow import second_look
+from crm_sync.core.records import Envelope, MailItem
+from crm_sync.flow import notices, second_look
 from crm_sync.flow.setup import Setup
 from crm_sync.flow.threads import join_threads
 from crm_sync.store import items, outbox
+from crm_sync.store import notices as noted
 from crm_sync.store.accounts import Account
 from crm_sync.store.engine import set_memo, text_time
+
+_FILED = timedelta(minutes=1)
+"""A draft of ours has arrived within this time of its date."""
 
 
 @dataclass(slots=True)
@@ -75,10 +79,11 @@ def store(
     new, touched = _join_known(tx, stream_id, account, entries)
     logged = [entry for entry in new if entry.verdict.outcome == "logged"]
     _store_logged(tx, setup, account, stream_id, logged)
-    _store_sightings(
-        tx, setup.store.keys, stream_id, [e for e in new if e.verdict.outcome != "logged"]
-    )
     keys = setup.store.keys
+    seen = [entry for entry in new if entry.verdict.outcome != "logged"]
+    _store_sightings(tx, keys, stream_id, seen)
+    told = notices.worth_reading(seen, setup.directory.load(tx), setup.now())
+    noted.note(tx, stream_id, [(e.sighting or 0, keys.seal(e.item.key)) for e in told])
     items.add_witnesses(
         tx,
         stream_id,
@@ -97,17 +102,34 @@ def key_hash(keys: Keys, key: str) -> bytes:
 
 
 def _recognise_our_own(tx: Any, setup: Setup, entries: Sequence[Judged]) -> None:
-    """Our own mails that come back through a mailbox are proof that they left (law 6)."""
-    ours = {
-        e.item.envelope.message_id: e
-        for e in entries
-        if e.item.envelope.message_id and "x-crm-sync-id" in e.item.envelope.signs
-    }
+    """Our own mails that come back through a mailbox are proof that they left (law 6).
+
+    Only mail in our own name: whoever got a greeting knows its id, and might put it on another.
+    """
+    ours: dict[str, list[Judged]] = defaultdict(list)
+    for entry in entries:
+        for one in (
+            _ids_of_ours(entry.item.envelope) if entry.verdict.direction == "outbound" else ()
+        ):
+            ours[one].append(entry)
     for message_id, row in outbox.by_message_ids(tx, list(ours)).items() if ours else ():
-        entry = ours[message_id]
-        entry.verdict = Verdict("ignored", "own", "outbound")
-        if row.state != "sent":
-            record_sent(tx, setup, row, row.state)
+        for entry in ours[message_id]:
+            entry.verdict = Verdict("ignored", "own", "outbound")
+            if row.state != "sent" and not _is_draft(row, entry.item):
+                record_sent(tx, setup, row, row.state)
+
+
+def _ids_of_ours(envelope: Envelope) -> set[str]:
+    """Ids under which the outbox may know a mail: Exchange replaces ours, and keeps our fields."""
+    ours = envelope.signs.get("x-crm-sync-id", "").strip()
+    kept = envelope.signs.get("x-microsoft-original-message-id", "").strip()
+    return {one for one in (ours, kept, envelope.message_id if ours else "") if one}
+
+
+def _is_draft(row: outbox.Row, item: MailItem) -> bool:
+    """Whether it is the draft that we made, which some providers show among all mail."""
+    made = row.claimed_at
+    return row.action == "draft" and made is not None and item.arrived_at - made < _FILED
 
 
 def record_sent(tx: Any, setup: Setup, row: outbox.Row, old: str) -> bool:

@@ -1,5 +1,6 @@
 """What every use case is given: the diary, the clock, the team and its rules."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
@@ -7,7 +8,7 @@ from datetime import datetime, tzinfo
 from crm_sync.core.durations import Duration
 from crm_sync.core.matching import Team
 from crm_sync.core.worktime import WorkingTime
-from crm_sync.ports import Clock
+from crm_sync.ports import Clock, Shelter
 from crm_sync.store.directory import DirectoryCache
 from crm_sync.store.engine import Store
 
@@ -22,18 +23,26 @@ class FollowUpRule:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One of us, as the reminder and greeting engine needs to know her."""
+    """One of us, as the reminder and greeting engine needs to know her.
+
+    `manager` is the address of the rep's manager, where there is one.
+    """
 
     email: str
     name: str
     language: str
     zone: tzinfo
     zone_name: str
+    manager: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The surroundings of a use case. `working_time` gives the week that a rep keeps."""
+    """The surroundings of a use case.
+
+    `working_time` gives the week that a rep keeps. `admin` hears of accounts that need a person.
+    `chance` gives a number from 0 up to 1, by which waits are spread.
+    """
 
     store: Store
     clock: Clock
@@ -43,6 +52,9 @@ class Setup:
     reps: tuple[Person, ...] = ()
     rules: tuple[FollowUpRule, ...] = ()
     working_time: Callable[[str], WorkingTime] = field(default=lambda _: _no_working_time())
+    admin: Person | None = None
+    chance: Callable[[], float] = random.random
+    shelter: Shelter | None = None
 
     def now(self) -> datetime:
         """The present moment, aware UTC."""

@@ -3,16 +3,22 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from crm_sync.core.errors import UsageError
 from crm_sync.core.records import Attachment
 from crm_sync.store.engine import insert_many, text_time
-from crm_sync.store.tables import body, quarantine, stream, wanted, witness
+from crm_sync.store.tables import body, interaction, quarantine, stream, wanted, witness
 
-TRIES = 5
+WAITS = (
+    *(timedelta(minutes=m) for m in (1, 5, 15)),
+    *(timedelta(hours=h) for h in (1, 3, 8, 24)),
+)
+"""Between two tries for the same text; a server that is ill for a day costs none."""
+
+TRIES = len(WAITS) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +32,27 @@ class Wanted:
     header: str | None
 
 
-def some_wanted(tx: Connection, account_id: int, limit: int) -> list[Wanted]:
-    """Texts of an account that wait, newest message first."""
-    rows = tx.execute(
+def some_wanted(
+    tx: Connection, account_id: int, limit: int, *, now: datetime, since: datetime | None = None
+) -> list[Wanted]:
+    """Texts of an account whose time has come, those found last first.
+
+    `since`: of messages younger than that only.
+    """
+    query = (
         select(wanted, stream.c.key)
         .join(stream, stream.c.id == wanted.c.stream_id)
-        .where(stream.c.account_id == account_id)
+        .where(
+            stream.c.account_id == account_id,
+            or_(wanted.c.next_try.is_(None), wanted.c.next_try <= text_time(now)),
+        )
         .order_by(wanted.c.tries, wanted.c.interaction_id.desc())
         .limit(limit)
     )
+    if since is not None:
+        query = query.join(interaction, interaction.c.id == wanted.c.interaction_id)
+        query = query.where(interaction.c.occurred_at >= text_time(since))
+    rows = tx.execute(query)
     return [Wanted(r.interaction_id, r.key, r.sealed, r.hint, r.header) for r in rows]
 
 
@@ -57,33 +75,44 @@ def store_texts(tx: Connection, texts: Sequence[tuple[int, str, tuple[Attachment
 
 
 def look_elsewhere(tx: Connection, interaction_id: int) -> bool:
-    """A text that is gone from its place is wanted from another where it was seen, if any."""
+    """A text that is gone from its place is wanted from another where it was seen, if any.
+
+    The place is forgotten, so that it is looked for there once only.
+    """
     mine = wanted.c.interaction_id == interaction_id
     gone = tx.execute(select(wanted.c.stream_id, wanted.c.sealed).where(mine)).one()
-    places = select(witness.c.stream_id, witness.c.sealed).where(
-        witness.c.interaction_id == interaction_id
+    its = witness.c.interaction_id == interaction_id
+    places = tx.execute(
+        select(witness.c.stream_id, witness.c.key_hash, witness.c.sealed).where(its)
     )
-    other = next((place for place in tx.execute(places) if tuple(place) != tuple(gone)), None)
-    if other is None:
+    others = []
+    for place in places.all():
+        if (place.stream_id, place.sealed) == tuple(gone):
+            same = (witness.c.stream_id == place.stream_id) & its
+            tx.execute(delete(witness).where(same, witness.c.key_hash == place.key_hash))
+        else:
+            others.append(place)
+    if not others:
         return False
-    tx.execute(
-        update(wanted)
-        .where(wanted.c.interaction_id == interaction_id, wanted.c.tries < TRIES)
-        .values(stream_id=other.stream_id, sealed=other.sealed, hint="", tries=wanted.c.tries + 1)
-    )
+    other = others[0]
+    moved = update(wanted).where(mine)
+    tx.execute(moved.values(stream_id=other.stream_id, sealed=other.sealed, hint=""))
     return True
 
 
-def postpone(tx: Connection, interaction_id: int) -> None:
-    """Another try later, after `TRIES` of them none; the interaction stays (law 5)."""
-    tx.execute(
-        update(wanted)
-        .where(wanted.c.interaction_id == interaction_id)
-        .values(tries=wanted.c.tries + 1)
-    )
-    tx.execute(
-        delete(wanted).where(wanted.c.interaction_id == interaction_id, wanted.c.tries >= TRIES)
-    )
+def postpone(tx: Connection, interaction_id: int, now: datetime) -> bool:
+    """Another try later, after `TRIES` of them none; the interaction stays (law 5).
+
+    Whether this was the last one.
+    """
+    mine = wanted.c.interaction_id == interaction_id
+    tries = tx.execute(select(wanted.c.tries).where(mine)).scalar_one()
+    if tries + 1 >= TRIES:
+        tx.execute(delete(wanted).where(mine))
+        return True
+    later = text_time(now + WAITS[tries])
+    tx.execute(update(wanted).where(mine).values(tries=tries + 1, next_try=later))
+    return False
 
 
 def quarantine_item(

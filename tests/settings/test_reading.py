@@ -230,16 +230,23 @@ def test_one_table_may_stand_for_several_reps(workspace, team):
     assert [a.options.username for a in accounts] == [a.rep for a in accounts]
 
 
+TWICE = """reps = ["karin@acme.example"]
+[[mailboxes]]
+connector = "imap"
+host = "imap.acme.example"
+rep = "karin@acme.example"
+"""
+
+
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
         ('reps = ["nobody@acme.example"]', '"nobody@acme.example" is not declared as a rep'),
         ("reps = []", "names nobody"),
         ('reps = ["karin@acme.example"]\nusername = "k"', "can't stand beside reps"),
-        ('reps = ["karin@acme.example"]\n[[mailboxes]]\nconnector = "imap"\nhost = "h"\n'
-         'rep = "karin@acme.example"', "is the name of mailboxes number 1 already"),
+        (TWICE, "is the name of mailboxes number 1 already"),
     ],
-)  # fmt: skip
+)
 def test_faults_of_a_table_for_several_reps_are_told(workspace, team, lines, told):
     problems = workspace.problems(
         f"""{team}

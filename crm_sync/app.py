@@ -1,19 +1,18 @@
 """Where everything meets: settings become objects, objects do a turn of work."""
 
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from crm_sync.connecting import Connectors
 from crm_sync.core.addresses import canonical
 from crm_sync.core.errors import CrmSyncError, UsageError
 from crm_sync.core.keys import Keys
 from crm_sync.core.matching import Team
-from crm_sync.core.records import Finding
 from crm_sync.core.rendering import Renderer
 from crm_sync.core.worktime import WorkingTime
 from crm_sync.flow import alarms, breaker, health
@@ -28,12 +27,7 @@ from crm_sync.flow.setup import FollowUpRule, Setup
 from crm_sync.ports import (
     Clock,
     Filing,
-    Prompt,
-    Sender,
-    SenderKind,
     Source,
-    SourceKind,
-    Surroundings,
     Watchable,
 )
 from crm_sync.runtime import plugins, resources
@@ -42,7 +36,6 @@ from crm_sync.runtime.collecting import rare_collections
 from crm_sync.runtime.daemon import DISPATCH, Daemon, Submit
 from crm_sync.runtime.logs import logger
 from crm_sync.runtime.shelter import ProcessShelter
-from crm_sync.runtime.tokens import StoredTokens
 from crm_sync.runtime.watcher import Watcher
 from crm_sync.runtime.workers import Workers
 from crm_sync.settings import (
@@ -58,7 +51,7 @@ from crm_sync.settings import (
     people,
     team_address,
 )
-from crm_sync.store import accounts, hosts, tokens
+from crm_sync.store import accounts, hosts
 from crm_sync.store.accounts import Account
 from crm_sync.store.directory import DirectoryCache
 from crm_sync.store.engine import Store, open_store
@@ -85,14 +78,12 @@ class App:
         self._shelter = ProcessShelter()
         # A clock of its own can't be had by another process.
         self._workers = Workers(settings.path, 0 if clock else None)
-        self._sources: dict[str, Source] = {}
-        self._guard = threading.Lock()
+        self.connectors = Connectors(settings, self.store, self.clock, self._shelter)
         self._watcher: Watcher | None = None
 
     def close(self) -> None:
         """Lets go of connections and of the diary."""
-        for source in self._sources.values():
-            source.close()
+        self.connectors.close()
         self._shelter.close()
         self.store.close()
 
@@ -141,13 +132,15 @@ class App:
         if settings.sender is None:
             return None
         witness = next((a for a in settings.accounts if self._team_address(a)), None)
-        filings = {a.name: partial(self.open_filing, a) for a in settings.accounts if a.can_file}
+        filings = {
+            a.name: partial(self.connectors.open_filing, a) for a in settings.accounts if a.can_file
+        }
         return Post(
             renderer=Renderer(resources.templates()),
             team=self._way(settings.sender, filings),
             ways={s.rep: self._way(s, filings) for s in settings.senders if s.rep},
             drafts={
-                rep.email: filings.get(place.name) or partial(self.open_filing, place)
+                rep.email: filings.get(place.name) or partial(self.connectors.open_filing, place)
                 for rep in settings.reps
                 if (place := drafts_of(settings, rep.email)) is not None
             },
@@ -171,76 +164,12 @@ class App:
     def _way(self, sender: SenderSettings, filings: Mapping[str, Callable[[], Filing]]) -> Way:
         return Way(
             from_=sender.from_,
-            open_sender=partial(self.open_sender, sender),
+            open_sender=partial(self.connectors.open_sender, sender),
             account=sender.account,
             limits=Limits(sender.per_minute, sender.per_day),
             open_filing=filings.get(sender.filing or ""),
             keeps_copy=sender.keeps_copy,
         )
-
-    def open_sender(self, sender: SenderSettings) -> Sender:
-        """A new sender; nothing is connected yet."""
-        kind = plugins.sender_kinds()[sender.connector]
-        return kind.build(sender.options, self._surroundings(sender.name))
-
-    def open_filing(self, account: AccountSettings | SenderSettings) -> Filing:
-        """What keeps drafts and copies in Sent, on a connection of its own, not made yet."""
-        if isinstance(account, SenderSettings):
-            return cast("Filing", self.open_sender(account))  # its options say `drafts = true`
-        build = plugins.source_kinds()[account.connector].filing
-        assert build is not None  # as the settings make sure
-        return build(account.options, self._surroundings(account.name))
-
-    def open_source(self, account: AccountSettings) -> Source:
-        """The source of an account, kept between pulls; nothing is connected yet."""
-        with self._guard:
-            source = self._sources.get(account.name)
-            if source is None:
-                kind = plugins.source_kinds()[account.connector]
-                source = kind.build(account.options, self._surroundings(account.name))
-                self._sources[account.name] = source
-            return source
-
-    def _surroundings(self, name: str) -> Surroundings:
-        kept = StoredTokens(self.store, name, self.clock)
-        return Surroundings(name, self.clock, self.settings.team.timezone, kept, self._shelter)
-
-    def login(self, name: str, prompt: Prompt) -> None:
-        """Signs a person in to an account or sender, which is then pulled at the next tick.
-
-        Raises `UsageError` for an unknown name and for one that needs no sign-in.
-        """
-        found, kind = self._connection(name)
-        if kind.login is None:
-            raise UsageError(
-                f"{name} signs in with what the configuration holds",
-                advice="`crm-sync doctor` tries it.",
-            )
-        kind.login(found.options, self._surroundings(name), prompt)
-        with self.store.write() as tx:
-            tokens.pull_soon(tx, name, self.clock.now())
-
-    def probe(self, name: str) -> list[Finding]:
-        """Tries an account or sender for real."""
-        found, kind = self._connection(name)
-        opened = kind.build(found.options, self._surroundings(name))
-        try:
-            return list(opened.probe())
-        finally:
-            opened.close()
-
-    def _connection(
-        self, name: str
-    ) -> tuple[AccountSettings | SenderSettings, SourceKind | SenderKind]:
-        """An account or sender by its name, and the kind of its connector."""
-        sources = {a.name: a for a in self.settings.accounts}
-        senders = {s.name: s for s in (self.settings.sender, *self.settings.senders) if s}
-        if name in sources:
-            return sources[name], plugins.source_kinds()[sources[name].connector]
-        if name in senders:
-            return senders[name], plugins.sender_kinds()[senders[name].connector]
-        known = ", ".join((*sources, *senders)) or "none"
-        raise UsageError(f"there is no account {name!r}", advice=f"Configured: {known}.")
 
     def declared(self, names: Sequence[str] = ()) -> list[tuple[AccountSettings, Account]]:
         """The configured accounts (all, or those of these names) with their rows in the diary."""
@@ -312,7 +241,7 @@ class App:
         if not self.store.lock_account(row.id):
             return health.taken(row)
         try:
-            source = self.open_source(account)
+            source = self.connectors.open_source(account)
             with rare_collections():
                 pulled = pull_account(
                     self.setup, row, source, interval=interval, reach=account.reach, progress=tell
@@ -336,7 +265,7 @@ class App:
         if self.post is None:
             return Dispatched()
         planning.plan(self.setup, self.post)
-        soon = partial(endings, self.settings, self.open_source)
+        soon = partial(endings, self.settings, self.connectors.open_source)
         alarms.plan(self.setup, self.post, self._declarations, soon)
         done = dispatching.dispatch(self.setup, self.post, stop=stop)
         for error in done.errors:

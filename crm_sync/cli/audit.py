@@ -75,7 +75,7 @@ def _audit_one(
         return audit_account(
             app.setup,
             row,
-            app.open_source(settings),
+            app.connectors.open_source(settings),
             heal=heal,
             reach=settings.reach,
             progress=lambda *what: progress(row.name, *what),

@@ -141,12 +141,12 @@ def examine_all(app: "App", findings: list[Finding]) -> list[Finding]:
     from crm_sync.runtime.sending_domain import resolver
 
     probes: list[tuple[str, Source | Sender]] = [
-        (account.name, app.open_source(account)) for account in app.settings.accounts
+        (account.name, app.connectors.open_source(account)) for account in app.settings.accounts
     ]
     for sender in (app.settings.sender, *app.settings.senders):
         if sender is not None:
             whose = f" of {sender.rep}" if sender.rep else ""
-            probes.append((f"sender{whose}", app.open_sender(sender)))
+            probes.append((f"sender{whose}", app.connectors.open_sender(sender)))
     with ThreadPoolExecutor(8) as pool:
         for name, found in pool.map(lambda p: (p[0], list(p[1].probe())), probes):
             findings += [

@@ -32,9 +32,9 @@ def login(
     Example: crm-sync login karin@acme.example/gmail
     """
     with opened(config) as app:
-        app.login(account, Terminal(wants_code=device))
+        app.connectors.login(account, Terminal(wants_code=device))
         typer.echo(f"Signed in to {shown(account)}.")
-        for finding in app.probe(account):
+        for finding in app.connectors.probe(account):
             if not finding.ok:
                 say(f"{finding.name}: {shown(finding.problem)}. {shown(finding.advice)}")
                 raise typer.Exit(1)

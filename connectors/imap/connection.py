@@ -14,6 +14,7 @@ from imapclient import IMAPClient, SocketTimeout
 
 from connectors.imap.options import ImapOptions
 from connectors.imap.wire import Reply, Stream
+from connectors.proxy import dial
 
 
 class NoStartTls(Exception):  # noqa: N818  # a state of the server, not an error of ours
@@ -47,9 +48,8 @@ class _Imap4(imaplib.IMAP4):
         del timeout
         options = self._options
         context = tls_context(options.ca_file) if options.security == "tls" else None
-        sock = socket.create_connection(
-            (options.host, options.effective_port), options.timeouts.connect
-        )
+        connect = options.timeouts.connect
+        sock = dial(options.host, options.effective_port, connect, options.proxy)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if context is not None:

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from connectors.oauth.options import OAuthOptions
+from connectors.proxy import Proxy
 from crm_sync.core.durations import parse_duration
 
 ALL = "all"
@@ -36,7 +37,8 @@ class ImapOptions(OAuthOptions):
     `since` is a length of time or "all". `folders` are special-use names ("\\Sent", RFC 6154),
     "\\Inbox" or plain names; none means all but junk, trash and drafts. `auth` says how to sign in:
     with a password, or by OAuth 2.0 with one of the two mechanisms that carry its tokens.
-    `history_per_day` is a number of MB or GB (powers of ten), or "none".
+    `proxy` is an HTTP proxy that lets us through to the server. `history_per_day` is a number of MB
+    or GB (powers of ten), or "none".
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +47,7 @@ class ImapOptions(OAuthOptions):
     port: int | None = Field(default=None, ge=1, le=65535)
     security: Literal["tls", "starttls", "none"] = "tls"
     ca_file: Path | None = None
+    proxy: Proxy | None = None
     username: Annotated[str, Field(min_length=1, max_length=500)]
     auth: Literal["password", "xoauth2", "oauthbearer"] = "password"
     password: SecretStr | None = None

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import ConfigDict, Field, PositiveFloat, SecretStr, model_validator
 
 from connectors.oauth.options import OAuthOptions
+from connectors.proxy import Proxy
 
 Security = Literal["tls", "starttls", "none"]
 
@@ -21,7 +22,8 @@ _PORTS = MappingProxyType({"tls": 465, "starttls": 587, "none": 25})
 class SmtpOptions(OAuthOptions):
     """Where and how to hand mails over; times in seconds.
 
-    `ca_file` (PEM) replaces the system's certificate authorities. `dot_timeout` is the wait for the
+    `ca_file` (PEM) replaces the system's certificate authorities, `proxy` is an HTTP proxy that
+    lets us through to the server. `dot_timeout` is the wait for the
     answer to the end of the data; a shorter one only makes mails doubtful (RFC 5321 section
     4.5.3.2.6). `per_minute` and `per_day` keep the account below its provider's limits. `auth` says
     how to sign in: with a password, or by OAuth 2.0 with one of the two mechanisms that carry its
@@ -34,6 +36,7 @@ class SmtpOptions(OAuthOptions):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     security: Security = "starttls"
     ca_file: Path | None = None
+    proxy: Proxy | None = None
     auth: Literal["password", "xoauth2", "oauthbearer"] = "password"
     username: str = ""
     password: SecretStr | None = None

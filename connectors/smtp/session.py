@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from connectors.oauth.access import TokenSource
 from connectors.oauth.grant import AccessToken
 from connectors.oauth.sasl import MECHANISMS, Mechanism, initial_response
+from connectors.proxy import dial
 from connectors.smtp.options import SmtpOptions
 from connectors.smtp.replies import Reply, Step, complaint
 from connectors.smtp.wire import Wire
@@ -58,9 +59,8 @@ class Session:
         """Connects, in TLS where that comes first, and hears the greeting."""
         options = self._options
         try:
-            sock = socket.create_connection(
-                (options.host, options.effective_port), options.connect_timeout
-            )
+            connect = options.connect_timeout
+            sock = dial(options.host, options.effective_port, connect, options.proxy)
             # The dot follows the data in a packet of its own; Nagle's wait costs 40 ms a mail.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if options.security == "tls":

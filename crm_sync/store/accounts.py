@@ -228,13 +228,15 @@ def mark_held(tx: Connection, now: datetime) -> list[int]:
 
 
 def forgive(tx: Connection, soon: datetime, troubles: Collection[str]) -> None:
-    """Accounts in trouble are tried at once: somebody may have mended what was wrong.
+    """All accounts are pulled at once: their lines are gone, and somebody may have mended one.
 
     With one of these `troubles`, sign-ins that a server refused, they are tried `soon`: a daemon
-    that is started again and again must not lock anybody out.
+    that is started again and again must not lock anybody out. Where a server asked us to wait, we
+    wait.
     """
     careful = account.c.state.in_(("refused", "paused")) & account.c.trouble.in_(troubles)
-    tx.execute(update(account).where(account.c.state != "ok", ~careful).values(next_pull=None))
+    asked_to_wait = account.c.trouble.in_(("throttled", "quota"))
+    tx.execute(update(account).where(~careful, ~asked_to_wait).values(next_pull=None))
     later = careful & (account.c.next_pull > text_time(soon))
     tx.execute(update(account).where(later).values(next_pull=text_time(soon)))
 

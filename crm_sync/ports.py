@@ -151,6 +151,15 @@ class Metered(Protocol):
         ...
 
 
+@runtime_checkable
+class SignedIn(Protocol):
+    """A `Source` into which a person signs in."""
+
+    def sign_in_ends(self) -> datetime | None:
+        """When she has to do it again, where that is known. Asks nobody, never raises."""
+        ...
+
+
 class Sender(Protocol):
     """Hands mails over. Only `flow.dispatch` calls it."""
 

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Final, Literal, get_args
 
 from crm_sync.core.alarm_lines import AlarmKind, AlarmLine, AlarmReason
 from crm_sync.flow.post import Post
@@ -44,15 +44,6 @@ class Ending:
     rep: str | None
     what: Literal["secret", "sign_in"]
     on: date
-
-
-@runtime_checkable
-class SignedIn(Protocol):
-    """A `Source` into which a person signs in."""
-
-    def sign_in_ends(self) -> datetime | None:
-        """When she has to do it again, where that is known. Asks nobody, never raises."""
-        ...
 
 
 def plan(

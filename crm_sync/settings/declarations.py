@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from crm_sync.core.keys import Keys
-from crm_sync.flow.alarms import Ending, SignedIn
-from crm_sync.ports import Source
+from crm_sync.flow.alarms import Ending
+from crm_sync.ports import SignedIn, Source
 from crm_sync.settings.model import AccountSettings, Settings
 
 _PORTS = {"https": 443, "http": 80}

@@ -241,6 +241,8 @@ class App:
         if not self.store.lock_account(row.id):
             return health.taken(row)
         try:
+            # Another process may have finished the first sync since the row was read.
+            row = self._as_it_is_now(row)
             source = self.connectors.open_source(account)
             with rare_collections():
                 pulled = pull_account(
@@ -259,6 +261,10 @@ class App:
                 "pull", account=row.name, seen=pulled.seen, logged=pulled.logged, found=pulled.found
             )
         return pulled
+
+    def _as_it_is_now(self, row: Account) -> Account:
+        with self.store.read() as tx:
+            return accounts.by_name(tx, row.name) or row
 
     def plan_and_dispatch(self, stop: Callable[[], bool] = lambda: False) -> Dispatched:
         """Plans what is due and sends what is ready."""

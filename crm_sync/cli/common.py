@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,17 @@ Config = Annotated[
     typer.Option("--config", metavar="PATH", help="The configuration file.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Number = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, show_default=False)]
+
+
+def _number(text: str) -> int:
+    """An id as the tables show it. Raises typer.BadParameter."""
+    # Longer ones fit in no column of SQLite, or are no numbers to Python.
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) == 0:
+        raise typer.BadParameter(f"{text!r} is no id, write a number such as 17")
+    return int(text)
+
+
+Number = Annotated[int, typer.Argument(metavar="ID", parser=_number, show_default=False)]
 
 
 def settings_of(config: Path | None) -> "Settings":
@@ -63,6 +74,9 @@ def print_lines(entries: Iterable[object]) -> None:
 
 
 _WIDEST_WORD = 24
+_GAP = 2
+# A day with its time is one word.
+_WORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d|\S+|^$")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
@@ -72,20 +86,41 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: st
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     cells = [[shown(cell) for cell in row] for row in rows]
-    for column, texts in zip(columns, zip(*cells, strict=True) if cells else (), strict=False):
-        longest = max(len(word) for text in (column, *texts) for word in text.split() or [""])
-        table.add_column(column, overflow="fold", min_width=min(longest, _WIDEST_WORD))
-    for row in cells:
-        table.add_row(*(Text(text) for text in row))
+    if not cells:
+        typer.echo(empty)
+        return
     console = Console(soft_wrap=False)
     if not console.is_terminal:
         console = Console(width=160)
-    if table.row_count == 0:
-        typer.echo(empty)
-    else:
-        console.print(table)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    texts = list(zip(columns, *cells, strict=True))
+    for column, width in zip(columns, _widths(texts, console.width), strict=True):
+        table.add_column(column, overflow="fold", width=width)
+    for row in cells:
+        table.add_row(*(Text(text) for text in row))
+    console.print(table)
+
+
+def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:
+    """How wide each column becomes, where `room` is for all of them with the gaps between.
+
+    All as wide as they need, where that fits; else words stay whole where they can, and the widest
+    column gives most. Nothing is ever cut off, as a table wider than the terminal would be.
+    """
+    from rich.cells import cell_len
+
+    room -= _GAP * (len(columns) - 1)
+    needed = [max(map(cell_len, texts)) for texts in columns]
+    words = [max(cell_len(w) for text in texts for w in _WORD.findall(text)) for texts in columns]
+    widest = _WIDEST_WORD
+    while widest > 1 and sum(min(word, widest) for word in words) > room:
+        widest -= 1
+    widths = [min(word, widest) for word in words]
+    for _ in range(min(room, sum(needed)) - sum(widths)):
+        lacking = [need - width for need, width in zip(needed, widths, strict=True)]
+        widths[lacking.index(max(lacking))] += 1
+    return widths
 
 
 def shown(value: Any) -> str:

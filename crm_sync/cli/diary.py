@@ -197,10 +197,13 @@ def _moment(app: Any, text: str) -> str:
             raise UsageError(
                 f"{text!r} is no time", advice="Write 2026-03-04, 2026-03-04T09:00Z or 7d."
             ) from None
-        return text_time(app.clock.now() - ago) or ""
+        moment = app.clock.now() - ago
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=app.settings.team.timezone)
-    return text_time(moment) or ""
+    try:
+        return text_time(moment) or ""
+    except OverflowError:
+        raise UsageError(f"{text!r} is too far away", advice="Give a time near ours.") from None
 
 
 _SIGNS = {"inbound": "<-", "outbound": "->", None: "  "}
@@ -213,6 +216,7 @@ def _print(app: Any, found: list[dict[str, Any]], as_json: bool, people: str) ->
         return
     rows = [
         (
+            i["id"],
             local(app, i["occurred_at"]),
             f"{_SIGNS[i['direction']]} {i['kind']}" + (f" {i['status']}" if i["status"] else ""),
             i["subject"],
@@ -221,7 +225,7 @@ def _print(app: Any, found: list[dict[str, Any]], as_json: bool, people: str) ->
         )
         for i in found
     ]
-    columns = ("when", "what", "subject", people, "reps")
+    columns = ("id", "when", "what", "subject", people, "reps")
     print_table(columns, rows, "Nothing is logged yet: crm-sync sync")
 
 
@@ -277,7 +281,10 @@ def quarantine(ctx: typer.Context, config: Config = None, as_json: Json = False)
             print_lines(entries)
             return
         columns = ("id", "account", "where", "reason", "tries", "since")
-        rows = [[entry[column] for column in columns] for entry in entries]
+        rows = [
+            [*(entry[column] for column in columns[:-1]), local(app, entry["since"])]
+            for entry in entries
+        ]
         print_table(columns, rows, "Nothing is in quarantine.")
 
 

@@ -33,6 +33,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="outbox")
 
 
+_MOST_YEARS = 100
+
+
 def due(
     on: Annotated[
         str | None, typer.Option("--on", metavar="DATE", help="A date; today by default.")
@@ -54,6 +57,8 @@ def due(
             day = date.fromisoformat(on) if on else today
         except ValueError:
             raise UsageError(f"{on!r} is no date", advice="Write it like 2026-12-24.") from None
+        if abs(day.year - today.year) > _MOST_YEARS:
+            raise UsageError(f"{on!r} is too far away", advice="Ask for a day of this century.")
         if app.post is None:
             raise UsageError("there is no [sender], so nothing is ever sent", advice="Add one.")
         _print_mails(app, planned(app.setup, app.post, day), as_json, "Nothing is due that day.")

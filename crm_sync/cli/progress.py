@@ -14,9 +14,12 @@ def progress_bars() -> Iterator[Callable[[str, str, int, int | None], None]]:
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
+    # Long names leave room for the bar.
+    name = Column(max_width=36, no_wrap=True, overflow="ellipsis")
     columns: list[Any] = [
-        TextColumn("{task.fields[account]}"),
+        TextColumn("{task.fields[account]}", table_column=name),
         TextColumn("{task.description}", style="dim"),
         BarColumn(),
         MofNCompleteColumn(),

@@ -33,7 +33,7 @@ def show(
             found = diary.one(tx, number)
             text = diary.text_of(tx, number)
         if found is None:
-            advice = "`crm-sync interactions --json` lists the numbers."
+            advice = "`crm-sync timeline` and `interactions` show the ids."
             raise UsageError(f"there is no interaction {number}", advice=advice)
         new, rest = split_reply(text or "")
         if as_json:
@@ -62,7 +62,8 @@ def _print_head(app: Any, found: dict[str, Any]) -> None:
         "contacts": found["contacts"],
         "reps": found["reps"],
         "attachments": found["attachments"],
-        "id": found["message_id"] or found["uid"],
+        "message id": found["message_id"],
+        "uid": found["uid"],
     }
     for name, value in facts.items():
         if value:

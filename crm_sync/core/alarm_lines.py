@@ -52,7 +52,9 @@ def shown(line: AlarmLine, kind: AlarmKind, words: Wording) -> dict[str, object]
     """The values by which the shape of an alarm knows an account. Raises ConfigError."""
     until = write_moment(line.until_local, words.locale) if line.until_local else ""
     day = write_day(line.day, words.locale) if line.day else ""
-    label = "label_login" if line.command.startswith("crm-sync login ") else "label_mend"
+    label = "label_password" if line.reason == "password" else "label_mend"
+    if line.command.startswith("crm-sync login "):
+        label = "label_login"
     waits = words.passage("waits" if until else "waits_all", until=until)
     return {
         "account": words.isolated(clean(line.account, _ACCOUNT_LIMIT)),
@@ -75,4 +77,4 @@ def samples() -> Iterator[tuple[AlarmKind, Sequence[AlarmLine]]]:
     for kind, chosen in reasons.items():
         lines = [AlarmLine("a/imap", r, "Detail.", "Command", noon, noon.date()) for r in chosen]
         yield kind, lines
-        yield kind, [AlarmLine("a/imap", chosen[0])] * (ALARM_LIMIT + 1)
+        yield kind, [AlarmLine("a/imap", chosen[0], day=noon.date())] * (ALARM_LIMIT + 1)

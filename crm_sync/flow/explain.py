@@ -1,5 +1,6 @@
 """Explain: why a message or meeting is in the diary, or is not."""
 
+from datetime import datetime
 from typing import Any
 
 from crm_sync.core import identity
@@ -35,20 +36,21 @@ def explain(setup: Setup, text: str) -> list[dict[str, Any]]:
         *(identity.of_uid(keys, uid) for uid in dict.fromkeys((text, normal_uid(text)))),
     ]
     with setup.store.read() as tx:
-        found = [_logged(entry) for entry in diary.logged_as(tx, names)]
+        found = [_logged(setup, entry) for entry in diary.logged_as(tx, names)]
         found += [_seen(entry) for entry in diary.seen_as(tx, names)]
         found += _quarantined(setup, tx, text)
         found += _our_own(tx, text) if not found else []
     return found or [_unknown()]
 
 
-def _logged(entry: dict[str, Any]) -> dict[str, Any]:
+def _logged(setup: Setup, entry: dict[str, Any]) -> dict[str, Any]:
     names = ", ".join(customer["name"] for customer in entry["customers"])
     steps = [_where(entry["accounts"])]
     if entry["direction"]:
         steps.append("It came in." if entry["direction"] == "inbound" else "It went out.")
     steps.append(f"{', '.join(entry['contacts']) or 'Its address'} belongs to {names}.")
-    steps.append(f"It is interaction {entry['id']} of {entry['occurred_at']}.")
+    at = datetime.fromisoformat(entry["occurred_at"]).astimezone(setup.zone)
+    steps.append(f"It is interaction {entry['id']} of {at:%Y-%m-%d %H:%M}.")
     return {
         "outcome": "logged",
         "reason": "matched",

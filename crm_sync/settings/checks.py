@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import time, timedelta
 from difflib import get_close_matches
-from functools import lru_cache
+from typing import Final
 from zoneinfo import available_timezones
 
 from babel import Locale, UnknownLocaleError
@@ -27,14 +27,23 @@ SQLITE = "sqlite:///"
 
 _LONGEST_NAME = 100
 _LONGEST_SHOWN = 60
-_ALPHA_2 = re.compile("[A-Z]{2}")
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _INTERVAL = re.compile(r"(\d{1,5}) ?(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _SECONDS_A_DAY = 86_400
-# CLDR's territories that are unions, pseudo-codes, or parts of a country without a code of theirs
-_NOT_COUNTRIES = frozenset(
-    ["AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "ZZ"]
+# ISO 3166-1 and Kosovo, written out: Babel reads megabytes to tell them.
+_COUNTRIES = frozenset(
+    """
+    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR
+    BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ
+    EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW
+    GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY
+    KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV
+    MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY
+    QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG
+    TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA
+    ZM ZW
+    """.split()  # noqa: SIM905  # codes read better than quoted codes
 )
 
 
@@ -143,11 +152,9 @@ def country(code: str) -> str:
     return code
 
 
-@lru_cache(maxsize=1)
 def countries() -> frozenset[str]:
-    """The codes of ISO 3166-1 as CLDR knows them; the public holidays of all are known too."""
-    codes = map(str, Locale("en").territories)
-    return frozenset(code for code in codes if _ALPHA_2.fullmatch(code)) - _NOT_COUNTRIES
+    """The codes of ISO 3166-1; the public holidays of all are known too."""
+    return _COUNTRIES
 
 
 def time_zone(name: str) -> str:
@@ -197,6 +204,16 @@ def _accepted(parse: Callable[[str], object], value: str) -> str:
     except ValueError as error:
         raise fault(*in_two(str(error))) from None
     return value
+
+
+_SENT_COPIES: Final[dict[str, bool | str]] = {"true": True, "false": False, "auto": "auto"}
+
+
+def sent_copy(value: bool | str) -> bool | str:
+    """Whether a copy of what leaves is put into Sent; the environment says it as text."""
+    if isinstance(value, str) and value not in _SENT_COPIES:
+        raise fault(f'{quoted(value)} is none of true, false or "auto"')
+    return _SENT_COPIES.get(str(value).lower(), value)
 
 
 def occasion(value: str) -> str:

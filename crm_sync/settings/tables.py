@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from crm_sync.settings import checks
 
 Customers = Literal["off", "draft", "ask", "auto"]
+SentCopy = Annotated[bool | str, AfterValidator(checks.sent_copy)]
 Occasion = Literal["birthday", "purchase_anniversary", "customer_anniversary", "holiday"]
 
 AccountName = Annotated[str, AfterValidator(checks.account_name)]
@@ -98,7 +99,7 @@ class Outgoing(ConnectorTable):
     """
 
     filing: AccountName | None = None
-    sent_copy: Literal["auto"] | bool = "auto"
+    sent_copy: SentCopy = "auto"
 
 
 class TeamSender(Outgoing):

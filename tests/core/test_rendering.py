@@ -2,12 +2,24 @@
 
 import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 
 import pytest
 
+from crm_sync.core.alarm_lines import AlarmLine
 from crm_sync.core.rendering import DIGEST_LIMIT
-from tests.core.mails import LANGUAGES, LINE, STOCKHOLM, Page, approval, digest, greeting, notice
+from tests.core.mails import (
+    LANGUAGES,
+    LINE,
+    RENDERER,
+    STOCKHOLM,
+    Page,
+    approval,
+    digest,
+    greeting,
+    mails,
+    notice,
+)
 
 # Greetings
 
@@ -88,8 +100,8 @@ def test_an_unknown_language_falls_back_to_its_base_and_then_to_english(asked, u
         ("sv", 2, "2 mejl väntar"),
         ("da", 1, "Én mail venter"),
         ("da", 2, "2 mails venter"),
-        ("en", 1, "One mail waits"),
-        ("en", 2, "2 mails wait "),
+        ("en", 1, "One email is waiting"),
+        ("en", 2, "2 emails are waiting "),
         ("fa", 2, "۲ ایمیل منتظر"),
         ("vi", 2, "2 email đang chờ"),
         ("zh", 2, "2 封邮件"),
@@ -120,6 +132,15 @@ def test_times_are_written_as_the_language_writes_them(language, since):
 )
 def test_the_time_waited_is_said_in_words(days, words):
     assert words in digest(replace(LINE, days_waited=days), language="en").text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_sentence_ends_in_two_stops_or_holds_two_spaces(language):
+    day = date(2026, 12, 6)  # its month is abbreviated with a stop in Danish and Swedish
+    lines = [AlarmLine("a/imap", reason, day=day) for reason in ("ending_secret", "ending_sign_in")]
+    for mail in (*mails(language), RENDERER.alarm(language, "ending", lines)):
+        assert ".." not in mail.text
+        assert not re.search(r"\S  ", mail.text)
 
 
 # Mails to reps

@@ -141,7 +141,7 @@ def test_a_new_language_gets_its_own_plural_forms():
         team_name="A",
         zone_name="UTC",
     )
-    assert "few 3 mails" in mail.html
+    assert "few 3 emails" in mail.html
 
 
 def test_an_occasion_without_a_template_is_refused_by_name():

@@ -177,6 +177,7 @@ def test_reps_senders_without_the_teams_are_told_of(read):
 def test_a_sent_copy_is_true_false_or_auto(problems):
     (problem,) = problems(REPS, INFO, TEAMS, 'sent_copy = "yes"\n')
     assert problem.startswith("sender.sent_copy")
+    assert '"yes" is none of true, false or "auto"' in problem
 
 
 def test_the_environment_can_say_it(workspace, team):

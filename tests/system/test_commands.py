@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from crm_sync.cli.common import print_table
 from crm_sync.cli.main import app, main
 from tests.system.conftest import COMMAND, Installation, Result
 
@@ -62,7 +63,6 @@ ARGUMENTS = {
     ("explain",): ["<a@b.example>"],
     ("due",): ["--on", "2027-03-04"],
     ("run",): ["--once"],
-    ("show",): ["1"],
 }
 """What commands with --json are given to do their work."""
 
@@ -133,6 +133,8 @@ def test_the_help_of_every_command_that_reads_the_configuration_offers_to_name_i
         "reminders snooze 7",
         "reminders snooze 7 soon",
         "outbox aprove 1",
+        "show lena",
+        "show 7",
         "outbox approve 1",
         "outbox retry 0",
         "outbox cancel 1",
@@ -260,7 +262,12 @@ def test_rejected_rows_are_told_by_line_and_are_no_failure(admin):
 
 @pytest.mark.parametrize(
     "path",
-    [p for p, c in ALL.items() if any("--json" in option.opts for option in c.params)],
+    # `show` needs an interaction: test_show.py has one.
+    [
+        path
+        for path, command in ALL.items()
+        if path != ("show",) and any("--json" in option.opts for option in command.params)
+    ],
     ids=" ".join,
 )
 def test_with_json_nothing_else_is_on_standard_output(admin, path):
@@ -366,3 +373,37 @@ def test_on_a_terminal_no_color_is_obeyed(office):
     assert process.wait(10) == 0
     assert b"Nordvik AB" in shown
     assert not re.search(rb"\x1b\[[0-9;]*3[0-9]", shown)
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_a_table_wider_than_the_terminal_is_folded_and_loses_no_character(
+    width, monkeypatch, capsys
+):
+    words = "12 approval anna-karin.lindstrom@nordvik.example Grattis 2027-08-03 Europe/Stockholm"
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+
+    print_table(words.split(), [words.split()], "")
+
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= width
+    row = lines[next(n for n, line in enumerate(lines) if set(line.strip()) == {"─"}) + 1 :]
+    assert sorted("".join(row).replace(" ", "")) == sorted(words.replace(" ", ""))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("due", "--on", "9999-12-31"),
+        ("due", "--on", "0001-01-01"),
+        ("interactions", "--since", "0001-01-01T00:00+14:00"),
+        ("interactions", "--since", "9999-12-31T23:59-14:00"),
+    ],
+    ids=" ".join,
+)
+def test_a_date_at_the_end_of_time_is_wrong_usage_and_no_fault(admin, words):
+    result = admin(*words)
+
+    assert result.status == 2
+    assert "is too far away" in result.err

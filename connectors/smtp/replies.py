@@ -96,6 +96,7 @@ def complaint(step: Step, reply: Reply, account: str) -> CrmSyncError:
         where=account,
         advice=advice,
         scope=_scope(step, reply),
+        kind="password" if step == "AUTH" else "",
     )
 
 

@@ -8,6 +8,8 @@ from crm_sync.core.errors import CrmSyncError, InDoubt, Refused, Throttled, Usag
 from crm_sync.flow.budget import DAY, Budget
 from crm_sync.flow.connections import Connections
 from crm_sync.flow.doubts import clear_up
+from crm_sync.flow.faults import fault
+from crm_sync.flow.health import SIGN_IN_KINDS, SIGN_IN_PAUSE
 from crm_sync.flow.keeping import keep_copies, keep_draft
 from crm_sync.flow.mail_page import record_sent
 from crm_sync.flow.post import CUSTOMER_KINDS, Post, Way
@@ -17,9 +19,6 @@ from crm_sync.store.engine import text_time
 from crm_sync.store.outbox import Ready, Row
 
 TRIES = 12
-LONGEST_WAIT = timedelta(days=1)
-"""No server's wish to be left alone is obeyed for longer."""
-
 _WAITS = (1, 2, 5, 15, 30, 60)  # minutes
 _HELD = timedelta(hours=1)
 
@@ -146,9 +145,9 @@ class _Round:
     def _budget(self, way: Way) -> Budget:
         found = self._budgets.get(way.account)
         if found is None:
-            vias = self._post.vias(way.account)
+            vias, now = self._post.vias(way.account), self._setup.now()
             with self._setup.store.read() as tx:
-                left = outbox.left_since(tx, vias, self._setup.now() - DAY)
+                left = outbox.left_between(tx, vias, now - DAY, now)
             found = self._budgets[way.account] = Budget(way.limits, left)
         return found
 
@@ -171,11 +170,15 @@ def dispatch_one(
     if row is None:
         return None
 
+    begun = False
+
     def sending() -> None:
+        nonlocal begun
         filed = False if way.keeps_copy else None
         with setup.store.write(durable=True) as tx:
             if not outbox.move(tx, row.id, "queued", "sending", filed=filed, next_try=None):
                 raise UsageError(f"mail {row.id} was cancelled while it was being sent")
+        begun = True
 
     try:
         connections.sender(way).send(post.mail(row, way), sending)
@@ -188,6 +191,15 @@ def dispatch_one(
         _failed(setup, row, error)
         done.failed += 1
         return error
+    except Exception as error:  # noqa: BLE001  # a fault of a connector's stops no other account
+        trouble = fault(row.sender, error)
+        if begun:
+            _doubt(setup, row, trouble)
+            done.in_doubt += 1
+            return None
+        _failed(setup, row, trouble)
+        done.failed += 1
+        return trouble
     else:
         with setup.store.write(durable=True) as tx:
             record_sent(tx, setup, row, "sending")
@@ -215,8 +227,10 @@ def _failed(setup: Setup, row: Row, error: CrmSyncError) -> None:
 
 def _retry_at(row: Row, error: CrmSyncError, now: datetime) -> datetime:
     if isinstance(error, Throttled) and error.retry_at is not None:
-        return min(error.retry_at, now + LONGEST_WAIT)
-    return now + timedelta(minutes=_WAITS[min(row.tries, len(_WAITS)) - 1])
+        return min(error.retry_at, now + outbox.LONGEST_WAIT)
+    wait = timedelta(minutes=_WAITS[min(row.tries, len(_WAITS)) - 1])
+    # What signs in with a password that was refused, again and again, is locked out.
+    return now + (max(wait, SIGN_IN_PAUSE) if error.kind in SIGN_IN_KINDS else wait)
 
 
 def approve(setup: Setup, row_id: int) -> Row:

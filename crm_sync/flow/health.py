@@ -131,7 +131,8 @@ def note_health(
         breaker.failed(setup, account, worst, admission)
         return
     breaker.answered(setup, account)
-    fresh = account.last_success is not None and started - account.last_success < HEALTH_EVERY
+    last = account.last_success
+    fresh = last is not None and timedelta() <= started - last < HEALTH_EVERY
     if fresh and account.state == "ok":
         return
     now = setup.now()

@@ -57,7 +57,13 @@ def keep_copies(
         way = post.way(row.via)
         if stop():
             break
-        if way is None or way.open_filing is None or way.open_filing in troubles:
+        if way is None or way.open_filing is None:
+            continue
+        if (trouble := troubles.get(way.open_filing)) is not None:
+            # A mailbox that refused one is not asked again for each of the others.
+            with setup.store.write() as tx:
+                later = next_try(setup.now(), trouble)
+                outbox.note_copy(tx, row.id, filed=False, next_try=later, error=_no_copy(trouble))
             continue
         error = _keep_copy(setup, post, connections.filing(way.open_filing), row, way)
         if error is not None and error.scope != "item":
@@ -78,7 +84,7 @@ def _keep_copy(setup: Setup, post: Post, filing: Filing, row: Row, way: Way) -> 
                 row.id,
                 filed=None if final or late else False,
                 next_try=next_try(now, error),
-                error=f"it has left, but there is no copy in Sent: {error.sentence()}",
+                error=_no_copy(error),
             )
         return error
     with setup.store.write(durable=True) as tx:
@@ -86,8 +92,12 @@ def _keep_copy(setup: Setup, post: Post, filing: Filing, row: Row, way: Way) -> 
     return None
 
 
+def _no_copy(error: CrmSyncError) -> str:
+    return f"it has left, but there is no copy in Sent: {error.sentence()}"
+
+
 def next_try(now: datetime, error: CrmSyncError) -> datetime:
     """When to ask a mailbox again after an error."""
     if isinstance(error, Throttled) and error.retry_at is not None:
-        return max(error.retry_at, now + _AGAIN)
+        return min(max(error.retry_at, now + _AGAIN), now + outbox.LONGEST_WAIT)
     return now + _AGAIN

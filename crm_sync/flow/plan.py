@@ -1,5 +1,8 @@
 """Plan: looks what is due and leaves rows in the one outbox. Planning twice changes nothing."""
 
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,7 +27,8 @@ _CONTEXT = 160
 def plan(setup: Setup, post: Post) -> int:
     """Queues every mail whose time has come; how many."""
     now = setup.now()
-    older = _older(setup, post)
+    digests = [d for d in _digests(setup, post, now) if _moment(d.on, post.digest_at, d.to) <= now]
+    older = _older(setup, digests)
     with setup.store.write() as tx:
         outbox.expire(tx, now)
         followups.settle(tx, setup, accounts.mark_held(tx, now), first_sync=False)
@@ -33,36 +37,78 @@ def plan(setup: Setup, post: Post) -> int:
         queued = 0
         for rule in post.greetings:
             queued += greeting.queue(tx, setup, post, rule, now)
-        if post.to_reps and setup.rules:
-            for person in setup.reps:
-                queued += _queue_digest(tx, setup, post, person, now, older)
+        for row in _digest_rows(tx, setup, post, digests, older):
+            queued += int(outbox.add(tx, row) is not None)
     return queued
 
 
-def _older(setup: Setup, post: Post) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class _Digest:
+    """A rep's one mail of a day of hers, about what is due by then."""
+
+    to: Person
+    on: date
+    by: datetime
+
+    @property
+    def key(self) -> str:
+        return f"digest/{self.to.email}/{self.on}"
+
+
+def _digests(
+    setup: Setup, post: Post, now: datetime | None = None, on: date | None = None
+) -> list[_Digest]:
+    """The digests of a local date, else of today as it is for each rep; on working days only."""
+    if not (post.to_reps and setup.rules):
+        return []
+    found: list[_Digest] = []
+    for person in setup.reps:
+        day = on or setup.now().astimezone(person.zone).date()
+        if setup.working_time(person.email).is_working_day(day):
+            found.append(_Digest(person, day, now or _end_of(day, person)))
+    return found
+
+
+def _older(setup: Setup, digests: Sequence[_Digest]) -> dict[str, int]:
     """Mails from before the first sync that wait, by rep; counted only for a first digest.
 
-    That reads all history of those who wrote, so it is done before the transaction begins.
+    That reads all history of those who wrote, so it is done before the transaction begins, and not
+    before such a digest is written.
     """
+    if not digests:
+        return {}
     with setup.store.read() as tx:
-        waiting = {reminder.rep for reminder in reminders.open_ones(tx)}
-        first = [rep for rep in waiting if memo(tx, older_counted(rep)) is None]
-        return count_older(tx, setup) if first and post.to_reps else {}
+        waiting = _by_rep(tx, max(digest.by for digest in digests))
+        first = any(
+            digest.to.email in waiting
+            and memo(tx, older_counted(digest.to.email)) is None
+            and not outbox.is_known(tx, digest.key)
+            for digest in digests
+        )
+        return count_older(tx, setup) if first else {}
+
+
+def _by_rep(tx: Any, now: datetime) -> dict[str, list[reminders.Open]]:
+    """The open reminders that are due, by rep, oldest first."""
+    found: dict[str, list[reminders.Open]] = defaultdict(list)
+    for reminder in reminders.open_ones(tx, due_by=now):
+        found[reminder.rep].append(reminder)
+    return found
 
 
 def _hand_over(tx: Any, setup: Setup) -> None:
     """Open reminders go to whoever answers for the customer now: owners change, reps leave."""
-    for waiting in reminders.open_ones(tx):
-        _, owner, reps = reminders.cause_facts(tx, waiting.cause)
+    for number, now_with, owner, reps in reminders.answerable(tx):
         rep = responsible(setup, owner, reps)
-        if rep is not None and rep != waiting.rep:
-            reminders.hand_over(tx, waiting.id, rep)
+        if rep is not None and rep != now_with:
+            reminders.hand_over(tx, number, rep)
 
 
 def due(setup: Setup, post: Post, on: date) -> list[dict[str, Any]]:
     """What would be sent on a local date, to whom and why; nothing is stored or sent."""
     found: dict[str, dict[str, Any]] = {}
-    older = _older(setup, post)
+    digests = _digests(setup, post, on=on)
+    older = _older(setup, digests)
     zone = ZoneInfo(post.team_zone)
     begins, ends = (text_time(utc_of(on + timedelta(days=n), time.min, zone)) or "" for n in (0, 1))
     with setup.store.read() as tx:
@@ -73,11 +119,8 @@ def due(setup: Setup, post: Post, on: date) -> list[dict[str, Any]]:
                 if year is not None and rule.customers != "off":
                     row = greeting.row_for(tx, setup, post, rule, who, year, on)
                     found[row.key] = _preview(row)
-        if post.to_reps and setup.rules:
-            for person in setup.reps:
-                digest = _digest_row(tx, setup, post, person, on, _end_of(on, person), older)
-                if digest is not None:
-                    found[digest.key] = _preview(digest)
+        for row in _digest_rows(tx, setup, post, digests, older):
+            found[row.key] = _preview(row)
     merged = [rows.get(key, entry) for key, entry in found.items()]
     waiting = [
         row
@@ -107,45 +150,41 @@ def _preview(row: NewRow) -> dict[str, Any]:
     }
 
 
-def _queue_digest(
-    tx: Any, setup: Setup, post: Post, person: Person, now: datetime, older: dict[str, int]
-) -> int:
-    """The rep's one mail of the day, from `digest_at` on working days, when something waits."""
-    today = now.astimezone(person.zone).date()
-    if now < _moment(today, post.digest_at, person):
-        return 0
-    row = _digest_row(tx, setup, post, person, today, now, older)
-    return int(row is not None and outbox.add(tx, row) is not None)
+def _digest_rows(
+    tx: Any, setup: Setup, post: Post, digests: Sequence[_Digest], older: Mapping[str, int]
+) -> Iterator[NewRow]:
+    """Those digests that have something to say and were not written yet."""
+    if not digests:
+        return
+    waiting = _by_rep(tx, max(digest.by for digest in digests))
+    for digest in digests:
+        due_by_then = [r for r in waiting.get(digest.to.email, ()) if r.due_at <= digest.by]
+        if due_by_then and not outbox.is_known(tx, digest.key):
+            yield _digest_row(tx, setup, post, digest, due_by_then, older)
 
 
 def _digest_row(
     tx: Any,
     setup: Setup,
     post: Post,
-    person: Person,
-    on: date,
-    now: datetime,
-    older: dict[str, int],
-) -> NewRow | None:
-    if not setup.working_time(person.email).is_working_day(on):
-        return None
-    waiting = [r for r in reminders.open_ones(tx, rep=person.email) if r.due_at <= now]
-    key = f"digest/{person.email}/{on}"
-    if not waiting or outbox.is_known(tx, key):
-        return None
+    digest: _Digest,
+    waiting: Sequence[reminders.Open],
+    older: Mapping[str, int],
+) -> NewRow:
+    person, on = digest.to, digest.on
     counted = memo(tx, older_counted(person.email)) is not None
     mail = post.renderer.digest(
         person.language,
         rep_name=person.name,
         day=on,
-        lines=[_line(tx, setup, person, reminder, now) for reminder in waiting],
+        lines=[_line(tx, setup, person, reminder, digest.by) for reminder in waiting],
         older=0 if counted else older.get(person.email, 0),
         team_name=post.team_name,
         zone_name=person.zone_name,
     )
     reason = f"{len(waiting)} unanswered, the oldest from {waiting[0].contact}"
     due_at = max(_moment(on, post.digest_at, person), *(r.due_at for r in waiting))
-    return to_rep(post, "digest", key, person, mail, reason, due_at, _end_of(on, person))
+    return to_rep(post, "digest", digest.key, person, mail, reason, due_at, _end_of(on, person))
 
 
 def _line(

@@ -36,6 +36,8 @@ _LARGEST_ANSWER: Final = 64 * 1024 * 1024
 # A child that held more keeps the memory; a new one is cheaper than that.
 _LARGEST_KEPT: Final = 1024 * 1024
 _MOST_CHILDREN: Final = 2
+_NEVER_WRITTEN: Final = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
+_MOST_STEPS: Final = 2_000_000
 _CORE: Final = "crm_sync.core."
 # Our secrets may be in the environment; the child needs none of it but how to find its libraries.
 _PASSED_ON: Final = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONTZPATH", "SYSTEMROOT")
@@ -189,9 +191,22 @@ def _result(answer: bytes) -> Any:
         _, _, words = answer[1:].partition(b"\0")
         raise Unreadable(words.decode("ascii", "replace")[:200] or "it can't be understood")
     try:
+        _look_through(answer[1:])
         return _Records(io.BytesIO(answer[1:])).load()
     except Exception:  # noqa: BLE001  # no answer of ours can raise here
         raise Unreadable(TOO_MUCH) from None
+
+
+def _look_through(pickled: bytes) -> None:
+    """Raises `UnpicklingError` for what our pickler never writes and would cost us much memory.
+
+    A place in the memo that is named by a number, for one, makes it as large as the number.
+    """
+    from pickletools import genops  # noqa: PLC0415  # it is slow to load, and rarely needed
+
+    for number, (opcode, _, _) in enumerate(genops(pickled)):
+        if opcode.name in _NEVER_WRITTEN or number > _MOST_STEPS:
+            raise pickle.UnpicklingError(f"{opcode.name} at step {number}")
 
 
 class _Records(pickle.Unpickler):
@@ -204,9 +219,14 @@ class _Records(pickle.Unpickler):
         else:
             loaded = sys.modules.get(module) if module.startswith(_CORE) else None
             found = vars(loaded).get(name) if loaded is not None else None
-        if isinstance(found, type) and (is_dataclass(found) or name in _DATES):
+        if isinstance(found, type) and (_is_record(found) or name in _DATES):
             return found
         raise pickle.UnpicklingError(f"{module}.{name} is no record")
+
+
+def _is_record(found: type) -> bool:
+    # Frozen with slots: others could be given attributes here that hold for all of the class.
+    return is_dataclass(found) and "__setstate__" in vars(found)
 
 
 _DATES: Final[dict[str, type]] = {

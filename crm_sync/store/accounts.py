@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, case, func, or_, select, update
+from sqlalchemy import Connection, case, func, literal_column, or_, select, update
 
 from crm_sync.core.errors import CursorMoved
 from crm_sync.store.engine import read_time, text_time
@@ -218,9 +218,9 @@ def counts(tx: Connection) -> dict[int, tuple[int, int]]:
 
 def mark_held(tx: Connection, now: datetime) -> list[int]:
     """Planned meetings that are over become held, whoever's account still shows them; their ids."""
-    over = select(interaction.c.id).where(
-        interaction.c.status == "planned", interaction.c.ends_at <= text_time(now)
-    )
+    # Written out, for the index of those that are planned.
+    planned = interaction.c.status == literal_column("'planned'")
+    over = select(interaction.c.id).where(planned, interaction.c.ends_at <= text_time(now))
     ids = [row[0] for row in tx.execute(over)]
     if ids:
         tx.execute(update(interaction).where(interaction.c.id.in_(ids)).values(status="held"))

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, union_all, update
+from sqlalchemy import ColumnElement, Connection, func, or_, select, union_all, update
 
 from crm_sync.core.errors import UsageError
 from crm_sync.store.engine import read_time, text_time
 from crm_sync.store.tables import outbox
 
 GREETING = "greeting"
+
+LONGEST_WAIT = timedelta(days=1)
+"""No mail waits longer for its next try, whatever a server asked for."""
 
 _BATCH = 500
 
@@ -113,13 +116,16 @@ def get(tx: Connection, row_id: int) -> Row:
 
 
 def ready(tx: Connection, now: datetime) -> list[Ready]:
-    """The mails whose time has come, greetings last: reps' mail is never held up."""
+    """The mails whose time has come, greetings last: reps' mail is never held up.
+
+    Before that, those go last that failed most: one that breaks each connection stops no other.
+    """
     at = text_time(now)
     rows = tx.execute(
         select(*(outbox.c[name] for name in Ready.__slots__))
         .where(outbox.c.state == "queued", outbox.c.due_at <= at)
-        .where(or_(outbox.c.next_try.is_(None), outbox.c.next_try <= at))
-        .order_by(outbox.c.kind == GREETING, outbox.c.due_at, outbox.c.id)
+        .where(_may_be_tried(now))
+        .order_by(outbox.c.tries, outbox.c.kind == GREETING, outbox.c.due_at, outbox.c.id)
     )
     return [Ready(*row) for row in rows]
 
@@ -134,12 +140,15 @@ def put_off(tx: Connection, row_ids: Sequence[int], until: datetime, why: str) -
         )
 
 
-def left_since(tx: Connection, vias: Sequence[str], since: datetime) -> list[datetime]:
+def left_between(
+    tx: Connection, vias: Sequence[str], since: datetime, until: datetime
+) -> list[datetime]:
     """When mails left, or may have left, by these senders; earliest first."""
-    mine, at = outbox.c.via.in_(vias), text_time(since)
-    sent = select(outbox.c.sent_at).where(mine, outbox.c.sent_at > at)
-    doubted = select(outbox.c.doubted_at).where(mine, outbox.c.doubted_at > at)
-    rows = tx.execute(union_all(sent, doubted)).scalars()
+    queries = []
+    for moment in (outbox.c.sent_at, outbox.c.doubted_at):
+        between = (moment > text_time(since)) & (moment <= text_time(until))
+        queries.append(select(moment).where(outbox.c.via.in_(vias), between))
+    rows = tx.execute(union_all(*queries)).scalars()
     return sorted(moment for moment in map(read_time, rows) if moment is not None)
 
 
@@ -200,7 +209,7 @@ def doubtful(tx: Connection, now: datetime) -> list[Row]:
     rows = tx.execute(
         select(outbox)
         .where(outbox.c.state == "in_doubt")
-        .where(or_(outbox.c.next_try.is_(None), outbox.c.next_try <= text_time(now)))
+        .where(_may_be_tried(now))
         .order_by(outbox.c.id)
     )
     return [_row(row) for row in rows.mappings()]
@@ -211,7 +220,7 @@ def uncopied(tx: Connection, now: datetime) -> list[Row]:
     rows = tx.execute(
         select(outbox)
         .where(outbox.c.state == "sent", outbox.c.filed.is_(False))
-        .where(or_(outbox.c.next_try.is_(None), outbox.c.next_try <= text_time(now)))
+        .where(_may_be_tried(now))
         .order_by(outbox.c.id)
     )
     return [_row(row) for row in rows.mappings()]
@@ -265,6 +274,13 @@ def listing(tx: Connection) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def _may_be_tried(now: datetime) -> ColumnElement[bool]:
+    # A time further off than any wait of ours was written by a clock that was wrong.
+    at, latest = text_time(now), text_time(now + LONGEST_WAIT)
+    tried = outbox.c.next_try
+    return or_(tried.is_(None), tried <= at, tried > latest)
 
 
 def _row(row: Any) -> Row:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from crm_sync.core.errors import UsageError
 from crm_sync.core.followups import Event
-from crm_sync.store.engine import read_time, text_time
+from crm_sync.store.engine import read_time, rows_in, text_time
 from crm_sync.store.tables import (
     contact,
     customer,
@@ -177,9 +177,35 @@ def cause_facts(tx: Connection, cause: int) -> tuple[datetime, str, list[str]]:
     return arrived, row.owner or "", list(reps)
 
 
-def open_ones(tx: Connection, *, rep: str | None = None) -> list[Open]:
-    """Open reminders, oldest first."""
-    query = _open() if rep is None else _open().where(reminder.c.rep == rep)
+def answerable(tx: Connection) -> list[tuple[int, str, str, list[str]]]:
+    """Who may answer for each open reminder: (id, rep now, owner, reps on its cause in order).
+
+    Owner and reps as `cause_facts` gives them, for all at once.
+    """
+    owners = tx.execute(
+        select(reminder.c.id, reminder.c.rep, reminder.c.cause_id, customer.c.owner)
+        .join(interaction_contact, interaction_contact.c.interaction_id == reminder.c.cause_id)
+        .outerjoin(customer, customer.c.id == interaction_contact.c.customer_id)
+        .where(reminder.c.state == "open")
+        .order_by(reminder.c.id, interaction_contact.c.role != "from")
+    )
+    first: dict[int, tuple[str, int, str]] = {}
+    for number, rep, cause, owner in owners:
+        first.setdefault(number, (rep, cause, owner or ""))
+    causes = list({cause for _, cause, _ in first.values()})
+    query = "SELECT interaction_id, rep, position FROM interaction_rep WHERE interaction_id IN"
+    reps: dict[int, list[str]] = {}
+    for cause, rep, _ in sorted(rows_in(tx, query, causes), key=lambda row: (row[0], row[2])):
+        reps.setdefault(cause, []).append(rep)
+    return [(n, rep, owner, reps.get(cause, [])) for n, (rep, cause, owner) in first.items()]
+
+
+def open_ones(tx: Connection, *, due_by: datetime | None = None) -> list[Open]:
+    """Open reminders, those that are due by then (None: all), oldest first."""
+    query = _open()
+    if due_by is not None:
+        due_at = func.coalesce(reminder.c.snoozed_until, reminder.c.due_at)
+        query = query.where(due_at <= text_time(due_by))
     return [_read(row) for row in _once(tx.execute(query))]
 
 

@@ -157,6 +157,9 @@ class Reduced:
         pickle.dumps(Path("x")),
         b"ccrm_sync.core.text\nturbohtml.parse\n.",
         b"ccrm_sync.core.charsets\ncodecs\n.",
+        # A place far out in the memo, and an attribute for a class of ours.
+        b"\x80\x05)r\x80\xf0\xfa\x02.",
+        b"ccrm_sync.core.calendar_text\nCalendarText\nN}\x8c\x09zone_nameNs\x86b.",
         b"no pickle",
         b"",
     ],

@@ -12,7 +12,7 @@ from typing import Final
 from connectors.files import opening
 from connectors.files.folders import from_key, to_key
 from connectors.files.maildir_cursor import Cursor, Digest, Moments
-from connectors.files.messages import HEADER, header_of, item_of, moment
+from connectors.files.messages import HEADER, LONG_HEADER, header_of, item_of, moment
 from crm_sync.core.records import Item, MailItem, Page, UnreadableItem
 from crm_sync.ports import Known
 
@@ -187,7 +187,9 @@ def read_item(maildir: Path, key: str, place: Place) -> Item:
     try:
         with opening.opened(maildir / place.folder / place.name) as descriptor:
             status = os.fstat(descriptor)
-            header, _ = header_of(opening.read_at(descriptor, 0, HEADER))
+            header, complete = header_of(opening.read_at(descriptor, 0, HEADER))
+            if not complete:
+                header, _ = header_of(opening.read_at(descriptor, 0, LONG_HEADER))
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from connectors.files.messages import HEADER, header_of, lasting
+from connectors.files.messages import HEADER, LONG_HEADER, header_of, lasting
 from connectors.files.opening import read_at
 from crm_sync.core.dates import parse_date
 
@@ -123,7 +123,10 @@ def _message(descriptor: int, start: int, end: int) -> Message:
     from_line, _, rest = head.partition(b"\n")
     header, complete = header_of(rest[:HEADER])
     digest = hashlib.blake2b(lasting(header), digest_size=12).hexdigest()
-    return Message(start, end, from_line + b"\n", header, digest, complete or len(rest) >= HEADER)
+    if not complete and len(rest) >= HEADER:
+        at = start + len(from_line) + 1
+        header, complete = header_of(read_at(descriptor, at, min(end - at, LONG_HEADER)))[0], True
+    return Message(start, end, from_line + b"\n", header, digest, complete)
 
 
 def _rearranged(date: str) -> str:

@@ -10,7 +10,7 @@ from crm_sync.core.charsets import decode_raw
 from crm_sync.core.dates import EARLIEST_YEAR
 from crm_sync.core.encoded_words import decode_words
 from crm_sync.core.errors import Unreadable
-from crm_sync.core.headers import LARGEST_BLOCK, parse_envelope
+from crm_sync.core.headers import LARGEST_BLOCK, LARGEST_FIELD, parse_envelope
 from crm_sync.core.records import Body, Item, Locator, MailItem, UnreadableItem
 from crm_sync.core.sheltered import Shelter, message_text
 from crm_sync.core.text import LARGEST_MESSAGE
@@ -18,8 +18,11 @@ from crm_sync.core.text import LARGEST_MESSAGE
 LARGEST_OCTETS: Final = 256 * 1024
 """Bytes of a message that are handed out when the message itself is asked for."""
 
-HEADER: Final = LARGEST_BLOCK
+HEADER: Final = LARGEST_FIELD
 """Bytes at the start of a message that are read for its header."""
+
+LONG_HEADER: Final = LARGEST_BLOCK
+"""The same where the header is longer than that."""
 
 # What parsers raise on mail that nobody foresaw: it concerns that message alone.
 _SURPRISES: Final = (

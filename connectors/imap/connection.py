@@ -5,16 +5,20 @@ sign-in commands and answers go through `wire` directly, which can pipeline and 
 """
 
 import imaplib
+import re
 import socket
 import ssl
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from imapclient import IMAPClient, SocketTimeout
 
 from connectors.imap.options import ImapOptions
 from connectors.imap.wire import Reply, Stream
 from connectors.proxy import dial
+
+_WITHOUT_TEXT: Final = re.compile(rb"\A(\w+ (?:OK|NO|BAD))(\r?\n)\Z", re.IGNORECASE)
 
 
 class NoStartTls(Exception):  # noqa: N818  # a state of the server, not an error of ours
@@ -69,7 +73,8 @@ class _Imap4(imaplib.IMAP4):
         return self._stream
 
     def readline(self) -> bytes:
-        return self.stream.line()
+        # imaplib takes an answer without the text that RFC 3501 demands for a broken line.
+        return _WITHOUT_TEXT.sub(rb"\1 \2", self.stream.line())
 
     def read(self, size: int) -> bytes:
         return self.stream.read(size)

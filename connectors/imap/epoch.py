@@ -16,6 +16,7 @@ from connectors.imap.link import Link
 from connectors.imap.searching import Searching
 from connectors.imap.session import Selected
 from crm_sync.core.errors import Unreachable
+from crm_sync.core.headers import HEADER_FIELDS
 from crm_sync.core.records import Item, MailItem
 
 MOST_RESETS: Final = 5
@@ -31,7 +32,8 @@ _DAY: Final = timedelta(days=1)
 _ANCHORS: Final = 3
 _LOOKED_AT: Final = 10
 _MOST_GONE: Final = 1000
-_MESSAGE_ID: Final = b"(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
+# The fields of a page: the others have a say in where a strange header is cut and how it is read.
+_HEADER: Final = b"(UID BODY.PEEK[HEADER.FIELDS (" + " ".join(HEADER_FIELDS).encode() + b")])"
 
 
 class Epoch:
@@ -70,7 +72,7 @@ class Epoch:
         if not uids or self._link.open(session, self._folder) is None:
             return None
         try:
-            fetch = session.fetch(uids, _MESSAGE_ID)
+            fetch = session.fetch(uids, _HEADER)
             session.finish(fetch)
         except failures.LOST:
             # What breaks the conversation must not do so at every pull; a dead line shows anyway.
@@ -99,7 +101,7 @@ def anchors(known: dict[int, int], items: Sequence[tuple[int, Item]]) -> dict[in
 
 def recent(old: Cursor, now: datetime) -> tuple[datetime, ...]:
     """The moments of the last day at which all numbers became void."""
-    return tuple(at for at in old.resets if now - at < _DAY)
+    return tuple(at for at in old.resets if abs(now - at) < _DAY)
 
 
 def rest(old: Cursor, opened: Selected, now: datetime) -> Rest | None:
@@ -113,7 +115,8 @@ def rest(old: Cursor, opened: Selected, now: datetime) -> Rest | None:
     if pause is None or pause.uidvalidity != opened.uidvalidity:
         tries = pause.tries + 1 if pause else 0
         return Rest(opened.uidvalidity, tries, now + RESTS[min(tries, len(RESTS) - 1)])
-    return pause if now < pause.until else None
+    # An end further off than any pause of ours was set by a clock that was wrong.
+    return pause if now < pause.until <= now + RESTS[-1] else None
 
 
 def kept(old: Cursor, opened: Selected, now: datetime) -> Rest | None:

@@ -24,6 +24,8 @@ LARGEST_OCTETS: Final = 256 * 1024
 _MOST_AT_ONCE: Final = 200
 _MOST_BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 _STRUCTURE: Final = b"BODYSTRUCTURE"
+_BLANK_LINE: Final = 2
+_EMPTY: Final = "the server hands out an empty text in place of the real one"
 _WHOLE: Final = b"BODY.PEEK[]<0.%d>" % LARGEST_WHOLE
 _OCTETS: Final = b"BODY.PEEK[]<0.%d>" % LARGEST_OCTETS
 
@@ -124,7 +126,7 @@ class Reading:
             else:
                 body = Body(locator, *_text(message, self._shelter))
         except Unreadable as error:
-            return Body(locator, problem=error.what)
+            body = Body(locator, problem=error.what)
         except (Unparsable, *SURPRISES):
             return Body(locator, problem="the text of the message can't be understood")
         if not self._items:
@@ -132,7 +134,7 @@ class Reading:
         item = item_of(locator.key, message.replies, self._now)
         if item is None or isinstance(item, UnreadableItem):
             reason = item.reason if item else "the server does not describe the message"
-            return Body(locator, item=item, problem=reason)
+            return Body(locator, item=item, problem=body.problem or reason)
         return replace(body, item=item)
 
 
@@ -171,7 +173,18 @@ class _Chunk:
         """The messages with all that came for them."""
         for pending in self._fetches:
             self._take(self._asking.end(pending))
+        if not self._octets:
+            self._doubt([m for m in self._messages.values() if _came_empty(m)])
         return list(self._messages.values())
+
+    def _doubt(self, empty: Sequence[_Message]) -> None:
+        """Asks how many octets the text of plain messages has that came without any."""
+        if not empty:
+            return
+        uids = sorted(message.uid for message in empty)
+        self._take(self._asking.end(self._asking.begin(uids, b"(UID %b)" % _STRUCTURE)))
+        for message in empty:
+            message.parts = tuple(replace(p, size=_told_size(message)) for p in message.parts)
 
     def _take(self, asked: Asked) -> None:
         for uid, replies in asked.replies.items():
@@ -214,18 +227,40 @@ def _items(message: _Message) -> dict[bytes, Token]:
     return message.items
 
 
+def _came_empty(message: _Message) -> bool:
+    """Whether it is one plain text of which not an octet came."""
+    if all(len(reply) > 1 and all(reply[1::2]) for reply in message.replies):
+        return False  # as nearly always
+    if message.hint is None or not message.hint.is_plain:
+        return False
+    try:
+        return _sections(_items(message)).get("TEXT") == b""
+    except Unparsable:
+        return False
+
+
+def _told_size(message: _Message) -> int:
+    """The octets of all texts by the structure; 0 where it can't be understood."""
+    try:
+        return sum(p.size for p in read_structure(_items(message).get(_STRUCTURE)).texts)
+    except (Unparsable, *SURPRISES):
+        return 0
+
+
 def _text(message: _Message, shelter: Shelter | None) -> tuple[str, tuple[Attachment, ...]]:
     """Text and attachments.
 
-    Raises `Unparsable` when they did not come, `Unreadable` when they took too much.
+    Raises `Unparsable` when they did not come, `Unreadable` when they took too much or came empty.
     """
     sections = _sections(_items(message))
     if message.whole:
-        read = message_text(shelter, sections[""])
+        read = message_text(shelter, _not_empty(sections[""]))
         return read.text, read.attachments
     texts: dict[str, str] = {}
     for part in message.parts:
         if not texts.get(part.unless):
+            if not sections[part.section] and part.size > _BLANK_LINE:
+                raise Unreadable(_EMPTY)
             texts[part.section] = part_text(
                 shelter,
                 sections[part.section],
@@ -237,8 +272,18 @@ def _text(message: _Message, shelter: Shelter | None) -> tuple[str, tuple[Attach
 
 
 def _octets(message: _Message) -> bytes:
-    """The message itself, cut; raises `Unparsable` or LookupError when it did not come."""
-    return _sections(_items(message))[""][:LARGEST_OCTETS]
+    """The message itself, cut.
+
+    Raises `Unparsable` or LookupError when it did not come, `Unreadable` when it came empty.
+    """
+    return _not_empty(_sections(_items(message))[""])[:LARGEST_OCTETS]
+
+
+def _not_empty(message: bytes) -> bytes:
+    """A whole message, which has a header at least; raises `Unreadable`."""
+    if not message:
+        raise Unreadable(_EMPTY)
+    return message
 
 
 def _sections(items: Mapping[bytes, Token]) -> dict[str, bytes]:

@@ -13,16 +13,18 @@ MOST_TOKENS: Final = 50_000
 LONGEST: Final = 256 * 1024
 """Octets between two literals; the structure of a thousand parts takes less."""
 
-# Every octet but blanks is in one of the groups, so that `findall` leaves nothing out.
+# Every octet but blanks is in one of the alternatives, so that `findall` leaves nothing out. The
+# first octet tells which it was; a quote by itself is a broken string.
 _TOKEN: Final = re.compile(
     rb"""
-      ([()])
-    | ("(?:[^"\\]|\\.)*+")
-    | ((?:BODY|BINARY)\[[^\]]*\](?:<\d+>)? | [^\s()"]+)
-    | (")
+      [()]
+    | "(?:[^"\\]|\\.)*+"
+    | (?:BODY|BINARY)\[[^\]]*\](?:<\d+>)? | [^\s()"]+
+    | "
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
+_OPEN, _CLOSE, _QUOTE = b'()"'
 _LITERAL_MARK: Final = re.compile(rb"~?\{\d+\+?\}$")
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -52,22 +54,23 @@ def _take(text: bytes, stack: list[list[Token]]) -> int:
     """Puts the tokens of `text` where they belong; how many there were."""
     if len(text) > LONGEST:
         raise Unparsable("too long")
-    found: list[tuple[bytes, bytes, bytes, bytes]] = _TOKEN.findall(text)
+    found: list[bytes] = _TOKEN.findall(text)
     top = stack[-1]
-    for bracket, string, atom, broken in found:
-        if atom:
-            top.append(None if atom.upper() == b"NIL" else atom)
-        elif string:
-            top.append(_ESCAPED.sub(rb"\1", string[1:-1]) if b"\\" in string else string[1:-1])
-        elif bracket == b"(":
+    for token in found:
+        first = token[0]
+        if first == _QUOTE:
+            if token == b'"':
+                raise Unparsable("a broken string")
+            top.append(_ESCAPED.sub(rb"\1", token[1:-1]) if b"\\" in token else token[1:-1])
+        elif first == _OPEN:
             inner: list[Token] = []
             top.append(inner)
             stack.append(inner)
             top = inner
             if len(stack) > DEEPEST:
                 raise Unparsable("too deep")
-        elif broken:
-            raise Unparsable("a broken string")
+        elif first != _CLOSE:
+            top.append(None if token.upper() == b"NIL" else token)
         elif len(stack) == 1:
             raise Unparsable("a bracket too many")
         else:

@@ -16,6 +16,7 @@ from crm_sync.flow import fetch, mail_page
 from crm_sync.flow.faults import fault
 from crm_sync.flow.fetch import Progress
 from crm_sync.flow.health import Pulled
+from crm_sync.flow.moved import forget_left_places
 from crm_sync.flow.setup import Setup
 from crm_sync.flow.traffic import Traffic
 from crm_sync.ports import Source
@@ -290,6 +291,8 @@ class Comparison:
         if not readable and not unreadable:
             return set()
         keys, setup = self.setup.store.keys, self.setup
+        mails = [b.item for b in readable if isinstance(b.item, MailItem)]
+        forget_left_places(setup, self.account, self.source, stream, mails)
         with setup.store.write() as tx:
             found.outcomes += fetch.store_read(
                 tx, setup, self.account, stream.key, readable, every_outcome=True

@@ -1,20 +1,27 @@
-"""Which messages belong together: by References and In-Reply-To (RFC 5322 section 3.6.4)."""
+"""Which messages belong together: by References and In-Reply-To (RFC 5322 section 3.6.4).
+
+Gmail's own number of a conversation joins those whose References are missing.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from crm_sync.core.identity import of_message_id
 from crm_sync.core.keys import Keys
 from crm_sync.core.records import Envelope
 from crm_sync.store import items
 
+_GMAIL_THREAD: Final = "x-gm-thrid"
 
-def join_threads(tx: Any, keys: Keys, mails: Sequence[tuple[int, Envelope]]) -> dict[int, int]:
-    """The thread of each new message (id, envelope); a thread's number is its first message's id.
+
+def join_threads(
+    tx: Any, keys: Keys, account_id: int, mails: Sequence[tuple[int, Envelope]]
+) -> dict[int, int]:
+    """The thread of each new message (id, envelope) of an account, as its first message's id.
 
     A message that refers to two threads makes them one: the lower number stays.
     """
-    hashes = {number: _hashes(keys, envelope) for number, envelope in mails}
+    hashes = {number: _hashes(keys, account_id, envelope) for number, envelope in mails}
     known = items.threads_of(tx, list({h for group in hashes.values() for h in group}))
     leader: dict[int, int] = {}
     new: dict[bytes, int] = {}
@@ -45,6 +52,10 @@ def _lead(leader: dict[int, int], thread: int) -> int:
     return thread
 
 
-def _hashes(keys: Keys, envelope: Envelope) -> set[bytes]:
+def _hashes(keys: Keys, account_id: int, envelope: Envelope) -> set[bytes]:
     ids = [envelope.message_id, *envelope.in_reply_to, *envelope.references]
-    return {of_message_id(keys, text) for text in ids if text}
+    hashes = {of_message_id(keys, text) for text in ids if text}
+    if conversation := envelope.signs.get(_GMAIL_THREAD):
+        # The number means something in the mailbox alone that it is from.
+        hashes.add(keys.hash("gmail-thread", f"{account_id} {conversation}"))
+    return hashes

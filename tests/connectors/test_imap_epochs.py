@@ -297,6 +297,31 @@ def test_a_known_mail_that_breaks_the_conversation_now_keeps_no_other_back(
     assert poll(source, ledger) == []
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Message-ID: <caf\xe9@mallory.example>\r\nContent-Type: text/plain; charset=koi8-r\r\n",
+        b"X-Mailer: "
+        + b"x " * 32_700
+        + b"\r\nMessage-ID: <"
+        + b"y" * 500
+        + b"@mallory.example>\r\n",
+    ],
+    ids=["charset", "cut"],
+)
+def test_no_message_id_that_a_sender_can_think_of_makes_a_folder_begin_anew(
+    source, dovecot, user, header
+):
+    dovecot.append(user, "INBOX", b"Subject: hostile\r\n" + header + b"\r\ntext\r\n", NOW)
+    ledger = Ledger()
+    poll(source, ledger)
+    ledger.items.clear()
+    dovecot.append(user, "INBOX", a_mail(6), NOW)
+    (page,) = poll(source, ledger)
+    assert not page.reset
+    assert subjects(ledger.items) == ["m6"]
+
+
 # -- stand-ins -------------------------------------------------------------------------------------
 
 STAND_IN = (

@@ -68,6 +68,15 @@ def subjects(ledger):
     return sorted(i.envelope.subject for i in ledger.items if isinstance(i, MailItem))
 
 
+def test_a_server_may_say_ok_and_not_a_word_more(server, source):
+    server.lies.bare = True
+    deliver(server, 1, 2, 3)
+    ledger = Ledger()
+    poll(source, ledger)
+    assert subjects(ledger) == ["m1", "m2", "m3"]
+    assert server.connections == 1
+
+
 @pytest.mark.parametrize("capabilities", [FULL, PLAIN], ids=["full", "plain"])
 def test_an_honest_server_is_pulled_and_then_left_alone(server, source, capabilities):
     server.capabilities = capabilities

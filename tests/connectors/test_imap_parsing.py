@@ -13,7 +13,7 @@ from imapclient.response_parser import parse_fetch_response
 from connectors.imap import folders, uids
 from connectors.imap.bodystructure import read_structure
 from connectors.imap.cursor import Cursor, Gap, History
-from connectors.imap.headers import item_of, parse_date
+from connectors.imap.headers import item_of, parse_date, parse_date_tolerantly
 from connectors.imap.hint import hint_of, read_hint
 from connectors.imap.session import items_of
 from connectors.imap.tokens import DEEPEST, Unparsable, tokens
@@ -192,6 +192,21 @@ def test_a_placeholder_of_exchange_is_unreadable():
 )
 def test_dates_of_arrival(text, moment):
     assert parse_date(text) == moment
+
+
+@given(
+    st.from_regex(
+        rb"[ 0-3][0-9]-[A-Z][a-z]{2}-20[0-9]{2} [0-2][0-9]:[0-6][0-9]:[0-6][0-9] [+-][0-2][0-9][0-6]0",
+        fullmatch=True,
+    ),
+    st.sampled_from("jan feb mar apr may jun jul aug sep oct nov dec nop".title().split()),
+    st.lists(st.tuples(st.integers(0, 25), st.sampled_from(b" -+:.,0129TZa\xb2")), max_size=2),
+)
+def test_dates_of_arrival_are_the_same_by_the_quick_and_the_tolerant_road(text, month, slips):
+    octets = bytearray(text[:3] + month.encode() + text[6:])
+    for place, octet in slips:
+        octets[place] = octet
+    assert parse_date(bytes(octets)) == parse_date_tolerantly(bytes(octets))
 
 
 # -- structures ----------------------------------------------------------------------------------

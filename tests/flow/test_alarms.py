@@ -165,7 +165,7 @@ def test_many_accounts_that_stop_together_are_one_mail_to_the_admin(world):
     assert row["subject"] == "30 accounts can't be read"
     mail = text(world, row)
     assert mail.count("\n    crm-sync login info") == 20
-    assert "10 more are listed by this command" in mail
+    assert "This command lists 10 more" in mail
 
 
 def test_an_account_that_is_not_configured_any_more_alarms_nobody(world):

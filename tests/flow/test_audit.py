@@ -152,6 +152,7 @@ def test_a_text_that_cannot_be_read_does_not_keep_its_mail_out(office, monkeypat
     run_audit(office, heal=True)
     assert office.subjects() == ["m0", "m1", "m2"]
     monkeypatch.undo()
+    office.clock.advance(HOUR)
     office.sync()
     (found,) = [e for e in office.log() if e["subject"] == "m1"]
     assert office.text(found["id"]) == "text 1"

@@ -223,3 +223,14 @@ def test_reassigned_account_uses_the_new_rep_at_once(world):
     with world.store.write() as tx:
         row = accounts.declare(tx, "sales", "mailbox", "memory", DANIEL)
     assert row.rep == DANIEL
+
+
+def test_all_reps_who_had_a_mail_are_on_it_when_its_customer_is_added_later(world):
+    for box in (world.mailbox(), world.mailbox(DANIEL)):
+        box.deliver(world.mail(message_id="<one@x.example>"))
+    world.sync()
+    assert world.log() == []
+    world.customers(LENA)
+    world.sync()
+    (entry,) = world.log()
+    assert entry["reps"] == [KARIN, DANIEL]

@@ -29,7 +29,8 @@ FULL = PLAIN | {"LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH"}
 
 _WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"|([()])|([^\s()"]+)')
 _ITEM = re.compile(
-    rb"BODY\.PEEK\[([^\]]*)\](?:<(\d+)\.(\d+)>)?|BODYSTRUCTURE|INTERNALDATE|RFC822\.SIZE|UID|FLAGS",
+    rb"BODY\.PEEK\[([^\]]*)\](?:<(\d+)\.(\d+)>)?|BODYSTRUCTURE|INTERNALDATE|RFC822\.SIZE|UID|FLAGS"
+    rb"|X-GM-MSGID|X-GM-THRID",
     re.IGNORECASE,
 )
 _TAGGED = re.compile(rb"([A-Z]+)(\d+) [A-Z]+( |$)", re.IGNORECASE)
@@ -195,6 +196,8 @@ class _Session:
         with server.lock:
             said = answer if answer is not None else handler(tag, arguments)
         chatter = b"* 1 FETCH (FLAGS (\\Seen))\r\n* OK still here\r\n"
+        if server.lies.bare:
+            said = re.sub(rb"(\w+ OK)[^\r\n]*\r\n\Z", rb"\1\r\n", said)
         self.send((chatter if server.lies.chatter else b"") + said)
         if name == "logout":
             raise _Over
@@ -352,6 +355,8 @@ class _Session:
             elif name == b"RFC822.SIZE":
                 size = len(message.raw) + self._server.lies.size
                 told.append(b"RFC822.SIZE %d" % size)
+            elif name.startswith(b"X-GM-"):
+                told.append(b"%b %d" % (name, message.conversation))
             elif name == b"BODYSTRUCTURE":
                 told.append(b"BODYSTRUCTURE " + structure_of(message.raw))
             else:

@@ -17,7 +17,7 @@ class Lies:
     `uidnext`: "true", "low" (by one) or "missing". `uidvalidity`: "true", "missing" or "flapping"
     (another one whenever it is told). `phantoms`: UIDs beyond the last that SEARCH announces.
     `drip`: bytes a write. `cut_after`: bytes until the line breaks; with `bye` after whole
-    responses and a BYE. `arrival`: "true", "missing" or "short" (a day of one digit). `size`: what to add to RFC822.SIZE. `raw_list`: responses to LIST besides.
+    responses and a BYE. `bare`: no text after a tagged OK. `arrival`: "true", "missing" or "short" (a day of one digit). `size`: what to add to RFC822.SIZE. `raw_list`: responses to LIST besides.
     """
 
     uidnext: str = "true"
@@ -25,6 +25,7 @@ class Lies:
     phantoms: int = 0
     scattered: bool = False
     chatter: bool = False
+    bare: bool = False
     empty: bool = False
     size: int = 0
     arrival: str = "true"
@@ -45,6 +46,7 @@ class Message:
     late: bool = False
     silent: bool = False
     poison: str = ""
+    conversation: int = 0
 
 
 @dataclass

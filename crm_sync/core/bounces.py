@@ -13,8 +13,6 @@ from email.message import Message
 from itertools import islice
 from typing import Final, Literal
 
-from flufl.bounce import all_failures
-
 from crm_sync.core.addresses import canonical
 from crm_sync.core.clean import clean
 from crm_sync.core.mailboxes import parse_addresses
@@ -311,6 +309,8 @@ def _fields_in(text: str) -> list[Failure]:
 
 def _recognised(octets: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Addresses that flufl.bounce finds: those still being tried, and those given up."""
+    from flufl.bounce import all_failures  # noqa: PLC0415  # thirty detectors, rarely wanted
+
     message = message_from_bytes(octets[:_LARGEST_FREE_FORM])
     if not parse_addresses(field(message, "From")):  # one of its detectors can't do without
         del message["From"]

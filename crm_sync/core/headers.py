@@ -5,6 +5,7 @@ has passed `clean`.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from crm_sync.core.charsets import decode_raw
@@ -43,11 +44,15 @@ HEADER_FIELDS: Final[tuple[str, ...]] = (
 )
 """The fields worth asking a mail server for; `parse_envelope` reads no others."""
 
-LARGEST_BLOCK: Final = 64 * 1024
+LARGEST_BLOCK: Final = 256 * 1024
 """Bytes of a header block that are read; the rest is as good as missing."""
 
-_MOST_LINES: Final = 4000
+LARGEST_FIELD: Final = 64 * 1024
+"""Bytes of a field that are read, so that thousands of recipients hide no other field."""
+
+_MOST_LINES: Final = 16_000
 _MOST_REFERENCES: Final = 100
+_LONGEST_REMEMBERED: Final = 250
 _KNOWN: Final = {
     spelling.encode(): name.lower()
     for name in HEADER_FIELDS
@@ -67,7 +72,8 @@ def parse_envelope(block: bytes) -> Envelope:
 
     Tolerates folding, any line ends, an mbox "From " line, lines without colon, doubled fields,
     raw 8-bit text and every malformed value: what can't be read is left empty. Raises `Unreadable`
-    only when there is no header field at all. Reads 64 kB and 4,000 lines at most.
+    only when there is no header field at all. Reads 256 kB and 16,000 lines at most, and of each
+    field 64 kB.
     """
     fields = split_fields(block)
     get = fields.get
@@ -103,7 +109,7 @@ def _split_usual(block: bytes) -> dict[str, str] | None:
 
     ASCII, lines that end in CR LF, printable but for tabs that begin a fold, each field once.
     """
-    if len(block) > LARGEST_BLOCK or not block.isascii() or block.count(b"\n") > _MOST_LINES:
+    if len(block) > LARGEST_FIELD or not block.isascii() or block.count(b"\n") > _MOST_LINES:
         return None
     lines = _FOLD.sub(" ", block.decode("ascii").removesuffix("\r\n\r\n")).split("\r\n")
     if not "".join(lines).isprintable():
@@ -126,7 +132,7 @@ def split_fields_tolerantly(block: bytes) -> dict[str, str]:
     field, known = None, _KNOWN.get
     for line in lines:
         if line[0] in b" \t":
-            if field is not None:
+            if field is not None and len(found[field]) < LARGEST_FIELD:
                 found[field] += b" " + line.lstrip()
             continue
         name, _, value = line.partition(b":")
@@ -136,7 +142,8 @@ def split_fields_tolerantly(block: bytes) -> dict[str, str]:
         if field not in found:
             found[field] = value
         elif field in _REPEATED:
-            found[field] += b"," + value
+            if len(found[field]) < LARGEST_FIELD:
+                found[field] += b"," + value
         else:
             field = None
     if not found and not any(_FIELD.match(line) for line in lines):
@@ -158,7 +165,8 @@ def _texts(found: dict[str, bytes]) -> dict[str, str]:
     """Values as clean text: ASCII, else UTF-8, else the body's charset, else Windows-1252."""
     charset = ""
     fields: dict[str, str] = {}
-    for name, value in found.items():
+    for name, whole in found.items():
+        value = whole[:LARGEST_FIELD]
         if value.isascii():
             text = value.decode("ascii")
         else:
@@ -167,12 +175,18 @@ def _texts(found: dict[str, bytes]) -> dict[str, str]:
                 charset = named[1].decode("latin-1") if named else "utf-8"
             text = decode_raw(value, charset)
         text = text.strip()
-        fields[name] = text if text.isprintable() else clean(text, LARGEST_BLOCK)
+        fields[name] = text if text.isprintable() else clean(text, LARGEST_FIELD)
     return fields
 
 
 def _addresses(value: str | None) -> tuple[Address, ...]:
-    return parse_addresses(value) if value else ()
+    if not value:
+        return ()
+    return _frequent(value) if len(value) <= _LONGEST_REMEMBERED else parse_addresses(value)
+
+
+# The same people write to the same people: most fields have been seen before.
+_frequent: Final = lru_cache(maxsize=1024)(parse_addresses)
 
 
 def _decoded(value: str) -> str:

@@ -32,7 +32,7 @@ class Keys:
         self._seal = AESSIV(_derive(master, "locators", 64))
         # Setting a keyed hash up costs more than hashing; a copy of one that is set up does not.
         self._hasher = lru_cache(maxsize=64)(self._keyed)
-        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._hash)
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self.hash)
 
     def hash(self, purpose: str, text: str) -> bytes:
         """16 bytes that stand for `text` and can't be undone or recomputed without the key.
@@ -40,16 +40,13 @@ class Keys:
         `purpose` (at most 16 ASCII characters) keeps an address and, say, a Message-ID of the same
         spelling apart.
         """
-        return self._hash(purpose, text)
+        hasher = self._hasher(purpose).copy()
+        hasher.update(text.encode("utf-8", "surrogatepass"))
+        return hasher.digest()
 
     def remembered_hash(self, purpose: str, text: str) -> bytes:
         """Like `hash`, for what comes again and again: addresses and domains."""
         return self._remembered(purpose, text)
-
-    def _hash(self, purpose: str, text: str) -> bytes:
-        hasher = self._hasher(purpose).copy()
-        hasher.update(text.encode("utf-8", "surrogatepass"))
-        return hasher.digest()
 
     def _keyed(self, purpose: str) -> blake2b:
         return blake2b(digest_size=_DIGEST, key=self._hash_key, person=purpose.encode("ascii"))

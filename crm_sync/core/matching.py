@@ -105,12 +105,12 @@ def judge_mail(
     author = _authors(envelope)
     ours = bool(author) and team.is_ours(author[0][1])
     direction: Direction = "outbound" if ours else "inbound"
-    people = author if ours else author + _people(envelope.reply_to, "reply_to")
-    people = people + _people(envelope.to, "to") + _people(envelope.cc, "cc")
-    outside = [person for person in people if not team.is_ours(person[1])]
     reason = classify(envelope)
     if reason is not None:
         return Verdict("ignored", reason, direction)
+    people = author if ours else author + _people(envelope.reply_to, "reply_to")
+    people = people + _people(envelope.to, "to") + _people(envelope.cc, "cc")
+    outside = [person for person in people if not team.is_ours(person[1])]
     if not people:
         return Verdict("unmatched", "no_customer", direction)
     if not outside:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-import turbohtml
-
 from crm_sync.core.charsets import decode, decode_raw
 from crm_sync.core.clean import clean_text
 from crm_sync.core.mime import content_type, decode_transfer, file_name, parameters
@@ -111,6 +109,9 @@ def decode_part(payload: bytes, *, transfer_encoding: str, charset: str, media_t
 def html_to_text(html: str) -> str:
     """HTML as lines of text: markup, scripts and styles gone, at most 1 MB read; never raises."""
     html = _TABLE_TAG.sub(_untabled, html[:LARGEST_TEXT])
+    # HTML is read in another process as a rule, and this one need not hold the parser.
+    import turbohtml  # noqa: PLC0415
+
     text = turbohtml.parse(html, positions=False).to_text()
     lines = (line.rstrip(_INVISIBLE) for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", "\n".join(lines))

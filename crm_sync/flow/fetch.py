@@ -6,8 +6,9 @@ from typing import Any
 
 from crm_sync.core.classification import Reason
 from crm_sync.core.matching import Verdict
-from crm_sync.core.records import Body, EventItem, Locator, MailItem, UnreadableItem
+from crm_sync.core.records import Body, EventItem, Locator, MailItem, Stream, UnreadableItem
 from crm_sync.flow import event_page, followups, mail_page
+from crm_sync.flow.moved import forget_left_places
 from crm_sync.flow.second_look import note, second_look
 from crm_sync.flow.setup import Setup
 from crm_sync.flow.traffic import Traffic
@@ -135,6 +136,10 @@ def retry_quarantined(setup: Setup, account: Account, source: Source) -> None:
         return
     places = {Locator(key, setup.store.keys.unseal(s)): number for number, key, s in waiting}
     bodies = list(source.read(list(places), items=True))
+    for stream_key in {locator.stream for locator in places}:
+        mails = [b.item for b in bodies if b.item is not None and b.locator.stream == stream_key]
+        stream = Stream(stream_key, stream_key, "mail")
+        forget_left_places(setup, account, source, stream, mails)
     with setup.store.write() as tx:
         for stream_key in {locator.stream for locator in places}:
             mine = [b for b in bodies if b.locator.stream == stream_key]
@@ -163,7 +168,7 @@ def store_read(
 ) -> Sequence[str]:
     """Stores items that were read one by one; what became of each that was stored.
 
-    With `every_outcome` those that don't leave their sightings, as on a page.
+    With `every_outcome` those that don't leave their sightings, and copies count, as on a page.
     """
     stream_id = accounts.stream_id(tx, account.id, stream_key)
     directory = setup.directory.load(tx)
@@ -197,4 +202,5 @@ def store_read(
     events = [event for event in events if every_outcome or event.logged]
     touched += event_page.store(tx, setup, account, stream_id, events)
     followups.settle(tx, setup, touched, first_sync=account.first_complete_at is None)
-    return [e.verdict.outcome for e in judged] + [e.verdict.outcome for e in events]
+    outcomes = [e.verdict.outcome for e in judged for _ in e.keys[: None if every_outcome else 1]]
+    return outcomes + [e.verdict.outcome for e in events]

@@ -171,13 +171,13 @@ def _course(tx: Any, rule: GreetingRule, who: Candidate, now: datetime) -> tuple
     if rule.customers == "draft":
         return "draft", "queued", "a draft in the owner's mailbox"
     if rule.customers != "auto" or who.basis not in _BASES:
-        return "send", "waiting_approval", "waits for approval"
+        return "send", "waiting_approval", "needs approval"
     address = canonical(who.address) or who.address
     trouble = notices.undeliverable(tx, [address], now).get(address)
     if trouble is None:
         return "send", "queued", "sent by itself"
     happened = "its owner complained" if trouble.kind == "complaint" else "mail to it bounced"
-    return "send", "waiting_approval", f"waits for approval: {happened} on {trouble.at:%Y-%m-%d}"
+    return "send", "waiting_approval", f"needs approval: {happened} on {trouble.at:%Y-%m-%d}"
 
 
 def _author(post: Post, rep: Person | None, action: str) -> tuple[str, Address]:

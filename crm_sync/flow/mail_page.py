@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -237,13 +237,16 @@ def _store_logged(
     first = items.reserve_interactions(tx, len(entries))
     for number, entry in enumerate(entries, first):
         entry.interaction = number
-    threads = join_threads(tx, keys, [(e.interaction or 0, e.item.envelope) for e in entries])
+    mails = [(e.interaction or 0, e.item.envelope) for e in entries]
+    threads = join_threads(tx, keys, account.id, mails)
     rows = [
         _interaction_row(keys, account, stream_id, e, threads[e.interaction or 0]) for e in entries
     ]
     items.add_interactions(tx, rows)
     for entry in entries:
         if entry.sighting is not None:
+            reps = [*entry.verdict.reps, *items.reps_who_saw(tx, entry.sighting)]
+            entry.verdict = replace(entry.verdict, reps=tuple(dict.fromkeys(reps)))
             items.replace_sighting(tx, entry.sighting, entry.interaction or 0)
             entry.sighting = None
     _store_people(tx, keys, entries)
@@ -260,19 +263,18 @@ def _interaction_row(
     keys: Keys, account: Account, stream_id: int, entry: Judged, thread: int
 ) -> tuple[Any, ...]:
     envelope, fresh = entry.item.envelope, _is_fresh(account, entry)
+    at = text_time(entry.at) or ""
     return (
-        entry.interaction, _natural_key(keys, entry, stream_id), entry.identity.name,
-        entry.identity.author, "email", entry.verdict.direction, text_time(entry.at),
+        entry.interaction, _natural_key(keys, entry, at, stream_id), entry.identity.name,
+        entry.identity.author, "email", entry.verdict.direction, at,
         text_time(entry.item.arrived_at), None, False, envelope.subject,
         envelope.message_id or None, None, None, thread, None, "[]", fresh, None, 0,
     )  # fmt: skip
 
 
-def _natural_key(keys: Keys, entry: Judged, stream_id: int) -> bytes:
-    marker = text_time(entry.at) or ""
-    if entry.identity.fingerprint:
-        # Twins in one folder have equal headers; their places tell them apart.
-        marker += f"{stream_id}/{entry.item.key}"
+def _natural_key(keys: Keys, entry: Judged, at: str, stream_id: int) -> bytes:
+    # Twins in one folder have equal headers; their places tell them apart.
+    marker = f"{at}{stream_id}/{entry.item.key}" if entry.identity.fingerprint else at
     return identity.natural_key(keys, entry.identity, marker)
 
 
@@ -320,11 +322,11 @@ def _store_sightings(tx: Any, keys: Keys, stream_id: int, entries: Sequence[Judg
     first = items.reserve_sightings(tx, len(entries))
     for number, entry in enumerate(entries, first):
         entry.sighting = number
-        verdict = entry.verdict
+        verdict, at = entry.verdict, text_time(entry.at) or ""
         rows.append(
             (
-                number, _natural_key(keys, entry, stream_id), entry.identity.name,
-                entry.identity.author, "email", verdict.direction, text_time(entry.at),
+                number, _natural_key(keys, entry, at, stream_id), entry.identity.name,
+                entry.identity.author, "email", verdict.direction, at,
                 verdict.outcome, verdict.reason,
             )
         )  # fmt: skip

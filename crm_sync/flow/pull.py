@@ -17,6 +17,7 @@ from crm_sync.flow import audit, breaker, event_page, fetch, followups, mail_pag
 from crm_sync.flow.faults import fault
 from crm_sync.flow.fetch import Progress
 from crm_sync.flow.health import Pulled, note_health
+from crm_sync.flow.moved import forget_left_places
 from crm_sync.flow.notices import read_notices
 from crm_sync.flow.setup import Setup
 from crm_sync.flow.traffic import Traffic
@@ -157,6 +158,8 @@ def _store_page(turn: _Turn, stream: Stream, cursor: str | None, page: Page) -> 
     mails = [item for item in page.items if isinstance(item, MailItem)]
     judged = mail_page.judge(setup, directory, account.rep, mails)
     first_sync = account.first_complete_at is None
+    if not page.reset:
+        forget_left_places(setup, account, turn.source, stream, mails)
     with setup.store.write() as tx:
         stream_id = accounts.stream_id(tx, account.id, stream.key)
         accounts.move_cursor(tx, stream_id, cursor, page.cursor)
@@ -167,7 +170,7 @@ def _store_page(turn: _Turn, stream: Stream, cursor: str | None, page: Page) -> 
             judged = mail_page.judge(setup, current, account.rep, mails)
         new = _unknown(tx, setup, stream_id, judged)
         touched = mail_page.store(tx, setup, account, stream_id, new)
-        texts.release(tx, stream_id, [mail_page.key_hash(keys, k) for e in new for k in e.keys])
+        texts.release(tx, stream_id, (mail_page.key_hash(keys, k) for e in new for k in e.keys))
         touched += _store_events(tx, setup, account, stream_id, page, pulled)
         touched += event_page.forget(tx, setup, stream_id, page.gone) if page.gone else []
         errors = _quarantine(tx, setup, stream_id, page.items)

@@ -10,6 +10,7 @@ from crm_sync.core.records import Address, Body, Envelope
 if TYPE_CHECKING:
     from crm_sync.flow.mail_page import Judged
 
+_written: Final = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` makes one for each call
 _MOST_ADDRESSEES: Final = 10  # enough to tell that a mail went to many
 
 
@@ -21,7 +22,7 @@ def note(entry: "Judged") -> str | None:
     envelope = entry.item.envelope
     if entry.verdict.direction == "outbound" or envelope.in_reply_to:
         return None
-    return json.dumps(
+    return _written(
         {
             "message_id": envelope.message_id,
             "references": envelope.references[:1],
@@ -35,8 +36,7 @@ def note(entry: "Judged") -> str | None:
             "content_type": envelope.content_type,
             "transfer_encoding": envelope.transfer_encoding,
             "signs": dict(envelope.signs),
-        },
-        ensure_ascii=False,
+        }
     )
 
 

@@ -42,7 +42,8 @@ _DAEMON, _DISPATCH, _MIGRATION, _ACCOUNTS = 0, 1, 2, 100
 # Tokens may belong to a sender, which has no id: its name picks one of 2^32 bytes far above.
 _TOKENS, _TOKEN_BYTES = 2**40, 2**32
 _TRY_AGAIN = 0.05
-_BATCH = 500
+_SIZES = (1, 8, 64, 512)
+_BATCH = _SIZES[-1]
 
 
 class Store:
@@ -177,7 +178,9 @@ def unavailable(error: Exception, path: Path) -> StoreUnavailable:
 
 def _engine(url: str) -> Engine:
     engine = create_engine(
-        url, connect_args={"timeout": 30, "check_same_thread": False}, hide_parameters=True
+        url,
+        connect_args={"timeout": 30, "check_same_thread": False, "cached_statements": 40},
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect")
@@ -263,7 +266,7 @@ def text_time(moment: datetime | None) -> str | None:
         return None
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
-    return f"{moment.isoformat()[:19]}Z"
+    return f"{moment.isoformat('T', 'seconds')[:19]}Z"
 
 
 def read_time(text: str | None) -> datetime | None:
@@ -302,8 +305,11 @@ def rows_in(tx: Connection, query: str, values: Sequence[object], *before: objec
     """
     for at in range(0, len(values), _BATCH):
         part = values[at : at + _BATCH]
-        marks = ", ".join("?" * len(part))
-        yield from tx.exec_driver_sql(f"{query} ({marks})", (*before, *part))
+        # Each number of marks is a statement that the driver prepares and keeps: a few sizes do.
+        size = next(size for size in _SIZES if size >= len(part))
+        marks = ", ".join("?" * size)
+        filling = [part[-1]] * (size - len(part))
+        yield from tx.exec_driver_sql(f"{query} ({marks})", (*before, *part, *filling))
 
 
 def insert_many(tx: Connection, table: Table, columns: Sequence[str], rows: list[Any]) -> None:

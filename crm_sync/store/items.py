@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from crm_sync.store.engine import insert_many, next_ids, read_time, rows_in
 from crm_sync.store.tables import (
+    account,
     interaction,
     interaction_contact,
     interaction_customer,
@@ -130,9 +131,20 @@ def twins(tx: Connection, names: Sequence[bytes]) -> list[Twin]:
 
 def has_witness(tx: Connection, stream_id: int, twin: Twin) -> bool:
     """Whether an item was already seen in this stream (two mails without Message-ID are two)."""
+    return bool(places_of(tx, stream_id, twin))
+
+
+def _is_of(twin: Twin) -> ColumnElement[bool]:
     column = witness.c.interaction_id if twin.table == "interaction" else witness.c.sighting_id
-    same = select(witness.c.key_hash).where(witness.c.stream_id == stream_id, column == twin.id)
-    return tx.execute(same.limit(1)).first() is not None
+    return column == twin.id
+
+
+def places_of(tx: Connection, stream_id: int, twin: Twin) -> list[tuple[bytes, bytes]]:
+    """Where in a stream an item was seen: (hash of the key, sealed key)."""
+    here = select(witness.c.key_hash, witness.c.sealed).where(
+        witness.c.stream_id == stream_id, _is_of(twin)
+    )
+    return [(row.key_hash, row.sealed) for row in tx.execute(here)]
 
 
 def reserve_interactions(tx: Connection, count: int) -> int:
@@ -205,6 +217,17 @@ def want(tx: Connection, rows: list[tuple[int, int, bytes, str, str | None]]) ->
     """Notes texts to fetch: (interaction, stream, sealed key, hint, header)."""
     columns = ("interaction_id", "stream_id", "sealed", "hint", "header", "tries")
     insert_many(tx, wanted, columns, [(*row, 0) for row in rows])
+
+
+def reps_who_saw(tx: Connection, sighting_id: int) -> list[str]:
+    """The reps in whose mailboxes a message was seen that had matched nobody."""
+    seen = (
+        select(account.c.rep)
+        .join(stream, stream.c.account_id == account.c.id)
+        .join(witness, witness.c.stream_id == stream.c.id)
+        .where(witness.c.sighting_id == sighting_id, account.c.rep.is_not(None))
+    )
+    return list(tx.execute(seen.distinct().order_by(account.c.rep)).scalars())
 
 
 def replace_sighting(tx: Connection, sighting_id: int, interaction_id: int) -> None:

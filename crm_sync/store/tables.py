@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -188,6 +189,8 @@ interaction = Table(
     Column("sequence", Integer, nullable=False, default=0),
     # When a meeting was newly planned; null for those that the first sync brought.
     Column("planned_at", _Time),
+    # Few are: what is over is looked for again and again.
+    Index("ix_interaction_planned", "ends_at", sqlite_where=text("status = 'planned'")),
 )
 # In tables without a rowid the columns of the key come first and in its order: SQLite 3.40, which
 # Debian 12 ships, takes others for damaged when it checks them.

@@ -1,7 +1,7 @@
 """Texts still to fetch, texts fetched, and items that could not be read."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, or_, select, update
 
 from crm_sync.core.errors import UsageError
 from crm_sync.core.records import Attachment
-from crm_sync.store.engine import insert_many, text_time
+from crm_sync.store.engine import insert_many, rows_in, text_time
 from crm_sync.store.tables import body, interaction, quarantine, stream, wanted, witness
 
 WAITS = (
@@ -40,11 +40,18 @@ def some_wanted(
     `since`: of messages younger than that only.
     """
     query = (
-        select(wanted, stream.c.key)
+        select(
+            wanted.c.interaction_id, stream.c.key, wanted.c.sealed, wanted.c.hint, wanted.c.header
+        )
         .join(stream, stream.c.id == wanted.c.stream_id)
         .where(
             stream.c.account_id == account_id,
-            or_(wanted.c.next_try.is_(None), wanted.c.next_try <= text_time(now)),
+            or_(
+                wanted.c.next_try.is_(None),
+                wanted.c.next_try <= text_time(now),
+                # Further off than any wait of ours: the clock was wrong when it was written.
+                wanted.c.next_try > text_time(now + WAITS[-1]),
+            ),
         )
         .order_by(wanted.c.tries, wanted.c.interaction_id.desc())
         .limit(limit)
@@ -52,17 +59,15 @@ def some_wanted(
     if since is not None:
         query = query.join(interaction, interaction.c.id == wanted.c.interaction_id)
         query = query.where(interaction.c.occurred_at >= text_time(since))
-    rows = tx.execute(query)
-    return [Wanted(r.interaction_id, r.key, r.sealed, r.hint, r.header) for r in rows]
+    return [Wanted(*row) for row in tx.execute(query)]
 
 
 def store_texts(tx: Connection, texts: Sequence[tuple[int, str, tuple[Attachment, ...]]]) -> None:
     """Stores fetched texts and the names of attachments; they are not wanted any more."""
     if not texts:
         return
-    ids = [entry[0] for entry in texts]
-    marks = ", ".join("?" * len(ids))
-    tx.exec_driver_sql(f"DELETE FROM body WHERE interaction_id IN ({marks})", tuple(ids))  # noqa: S608  # marks only
+    ids = [(entry[0],) for entry in texts]
+    tx.exec_driver_sql("DELETE FROM body WHERE interaction_id = ?", ids)
     insert_many(tx, body, ("interaction_id", "text"), [(n, text) for n, text, _ in texts if text])
     named = [
         (json.dumps([a.name for a in attachments], ensure_ascii=False), number)
@@ -71,7 +76,7 @@ def store_texts(tx: Connection, texts: Sequence[tuple[int, str, tuple[Attachment
     ]
     if named:
         tx.exec_driver_sql("UPDATE interaction SET attachments = ? WHERE id = ?", named)
-    tx.exec_driver_sql(f"DELETE FROM wanted WHERE interaction_id IN ({marks})", tuple(ids))  # noqa: S608  # marks only
+    tx.exec_driver_sql("DELETE FROM wanted WHERE interaction_id = ?", ids)
 
 
 def look_elsewhere(tx: Connection, interaction_id: int) -> bool:
@@ -142,14 +147,15 @@ def quarantine_item(
     return True
 
 
-def release(tx: Connection, stream_id: int, hashes: Sequence[bytes]) -> None:
+def release(tx: Connection, stream_id: int, hashes: Iterable[bytes]) -> None:
     """Items that could be read after all leave the quarantine."""
-    for i in range(0, len(hashes), 500):
-        tx.execute(
-            delete(quarantine).where(
-                quarantine.c.stream_id == stream_id, quarantine.c.key_hash.in_(hashes[i : i + 500])
-            )
-        )
+    here = "SELECT 1 FROM quarantine WHERE stream_id = ? LIMIT 1"
+    if tx.exec_driver_sql(here, (stream_id,)).first() is None:
+        return
+    query = "SELECT id FROM quarantine WHERE stream_id = ? AND key_hash IN"
+    held = [(row.id,) for row in rows_in(tx, query, list(hashes), stream_id)]
+    if held:
+        tx.exec_driver_sql("DELETE FROM quarantine WHERE id = ?", held)
 
 
 def to_retry(tx: Connection, account_id: int) -> list[tuple[int, str, bytes]]:

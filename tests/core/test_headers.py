@@ -168,6 +168,15 @@ def test_hostile_values_take_no_time_worth_speaking_of(name):
     parse_envelope(f"{name}: x\r\n".encode() * 4000)
 
 
+@pytest.mark.parametrize("fold", [", ", ",\r\n "])
+def test_a_huge_field_hides_no_other(fold):
+    many = fold.join(f"a{number}@x.example" for number in range(9000))
+    read = envelope(f"To: {many}", "Cc: c@x.example", "Subject: Offer", "Message-ID: <1@x.example>")
+    assert (read.subject, read.message_id) == ("Offer", "<1@x.example>")
+    assert len(read.to) == 1000
+    assert [a.address for a in read.cc] == ["c@x.example"]
+
+
 def test_of_thousands_of_addresses_a_thousand_are_kept():
     many = ", ".join(f"a{number}@x.example" for number in range(2500))
     assert len(envelope(f"To: {many}").to) == 1000

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine
 from crm_sync.core.errors import CursorMoved, SchemaMismatch, StoreUnavailable
 from crm_sync.core.keys import Keys
 from crm_sync.store import accounts, migrate, tables
-from crm_sync.store.engine import open_store
+from crm_sync.store.engine import insert_many, open_store, rows_in
 
 KEYS = Keys(b"k" * 32)
 
@@ -160,3 +160,12 @@ def test_many_threads_write_one_after_another(store):
         thread.join()
     with store.read() as tx:
         assert len(accounts.all_accounts(tx)) == 20
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 8, 9, 65, 512, 513, 700])
+def test_a_query_for_any_number_of_values_finds_each_row_once(store, count):
+    names = [f"name {n}" for n in range(count)]
+    with store.write() as tx:
+        insert_many(tx, tables.memo, ("name", "value"), [(name, "x") for name in [*names, "other"]])
+        found = rows_in(tx, "SELECT name FROM memo WHERE value = ? AND name IN", names, "x")
+        assert sorted(row.name for row in found) == sorted(names)

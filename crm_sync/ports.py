@@ -59,7 +59,8 @@ class Source(Protocol):
 
         What an audit compares with the diary. `since` (aware UTC) leaves out what arrived before;
         a source that knows only days may include a little more, never less. None: as far back as
-        a first pull goes. Nothing is read and nothing remembered.
+        a first pull goes. Nothing is read and nothing remembered. May be asked between two pages of
+        a `pull`, which goes on as if it had not been.
         """
         ...
 

@@ -398,6 +398,17 @@ class SourceContract:
         assert self.numbers(server, ledger.items) == [1, 2]
         assert pull(source, self.stream(source, server), ledger) == []
 
+    def test_held_may_be_asked_between_two_pages(self, source: Source, server: Backstage) -> None:
+        """The pull goes on as if nobody had asked."""
+        for number in range(2 * self.page_size + 1):
+            server.put(number)
+        stream, ledger = self.stream(source, server), Ledger()
+        for page in source.pull(stream, None, ledger.known):
+            ledger.store(page)
+            assert len(held_keys(source, stream)) == 2 * self.page_size + 1
+        numbers = [*range(2 * self.page_size + 1)]
+        assert sorted(self.numbers(server, ledger.items)) == numbers
+
     def test_what_held_lists_can_be_read(self, source: Source, server: Backstage) -> None:
         """A key is all that is needed, also for what no pull has brought."""
         for number in range(3):

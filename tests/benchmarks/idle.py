@@ -21,6 +21,12 @@ from crm_sync.testing.clock import FixedClock
 from tests.servers.dovecot import PASSWORD, Dovecot
 
 WORKERS = 8
+TARGETS = {
+    "watcher_threads": "1",
+    "connected_seconds": "≤ 15",
+    "kilobytes_each": "≤ 60",
+    "idle_cpu_percent": "< 0.1",
+}
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 LIMITS = """
 default_client_limit = 4000
@@ -143,7 +149,7 @@ def main() -> None:
         print(json.dumps(figures))
     else:
         for name, value in figures.items():
-            print(f"{name:22} {value}")
+            print(f"{name:22} {value:>8}   {TARGETS.get(name, '-')}")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def cost(name: str, peer: str, ours: Sequence[Run], theirs: Sequence[Run], targe
 def poll(polled: Run, round_trips: int, size: int, folders: int, *, unchanged: bool) -> None:
     """What a poll with nothing new costs on a kept connection."""
     _print("poll with nothing new", f"{round_trips} trip", "-", "", "1 trip", f"{folders} folders")
-    _print("  bytes both ways", f"{size}", "-", "", "(later < 450)", "")
+    _print("  bytes both ways", f"{size}", "-", "", "< 450", "")
     _print("  wall", f"{1000 * polled.seconds:.1f} ms", "-", "", "-", "")
     _print("  facts and cursors written", "none" if unchanged else "SOME", "-", "", "none", "")
 

@@ -116,9 +116,9 @@ def _split_usual(block: bytes) -> dict[str, str] | None:
         return None
     found: dict[str, str] = {}
     known = _KNOWN_TEXT.get
-    for name, _, value in [line.partition(":") for line in lines]:
+    for name, colon, value in [line.partition(":") for line in lines]:
         field = known(name) or known(name.rstrip().lower())
-        if field in found or not name:
+        if field in found or not name or not colon:
             return None
         if field is not None:
             found[field] = value.strip()

@@ -1,7 +1,7 @@
 """Quick roads for what is usual lead to where the thorough ones lead, which serve as oracles."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crm_sync.core import classification, glance, phrases
@@ -128,6 +128,7 @@ def _split(road, block):
         return error.what
 
 
+@example([b"From: lena@nordvik.example", b"Subject", b" folded"], b"\r\n", 0)
 @settings(max_examples=1500, deadline=None)
 @given(_PIECES, st.sampled_from([b"\r\n", b"\n", b"\r"]), st.integers(0, 3))
 def test_header_blocks_split_alike_on_both_roads(pieces, end, ends):

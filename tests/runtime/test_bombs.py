@@ -9,6 +9,7 @@ from crm_sync.app import App, read_settings
 from crm_sync.core.customer_files import parse_customers
 from crm_sync.flow import explain, intake
 from crm_sync.store.tables import body, interaction, quarantine, wanted
+from crm_sync.store.texts import WAITS
 from crm_sync.testing.clock import FixedClock
 from tests.runtime import bombs
 
@@ -100,7 +101,8 @@ def test_large_bombs_in_an_archive_are_logged_without_text_and_end_in_quarantine
     assert pulled.error is None
     found = check_good_ones(app, names)
     assert {name: found[name] for name in names} == dict.fromkeys(names)
-    for _ in range(4):
+    for wait in WAITS:
+        app.clock.advance(wait)
         app.pull()
     with app.store.read() as tx:
         assert tx.execute(select(wanted)).all() == [], "it is tried for ever"

@@ -1,7 +1,8 @@
 """The directory: all customers in the form that matching needs, and the past they bring along."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -50,7 +51,7 @@ class DirectoryCache:
 
 def load(
     tx: Connection, mode: str, own: frozenset[str]
-) -> tuple[dict[str, KnownContact], dict[str, int]]:
+) -> tuple[dict[str, KnownContact], Mapping[str, int]]:
     """Addresses and domains of all customers, listed, inferred or neither as the mode says."""
     employers: dict[int, list[int]] = defaultdict(list)
     current = select(employment.c.contact_id, employment.c.customer_id)
@@ -67,17 +68,48 @@ def load(
         customers = tuple(employers[contact_id])
         addresses[address] = KnownContact(contact_id, recorded, customers)
         shared[domain_of(address)].update(customers)
-    domains: dict[str, int] = {}
+    inferred: dict[str, int] = {}
+    listed: dict[str, int] = {}
     if mode == "inferred":
-        domains.update(
-            {d: min(c) for d, c in shared.items() if len(c) == 1 and counts_for_customer(d, own)}
-        )
+        inferred = {d: min(c) for d, c in shared.items() if len(c) == 1}
     if mode != "off":
-        listed = select(customer_domain).order_by(customer_domain.c.customer_id.desc())
-        domains.update({row.domain: row.customer_id for row in tx.execute(listed)})
-    return addresses, domains
+        rows = tx.execute(select(customer_domain).order_by(customer_domain.c.customer_id.desc()))
+        listed = {row.domain: row.customer_id for row in rows}
+    return addresses, _Domains(listed, inferred, own)
 
 
+class _Domains(Mapping[str, int]):
+    """Customers by domain, listed ones first.
+
+    Whether an inferred one counts is judged when it is asked for: most never are.
+    """
+
+    def __init__(
+        self, listed: dict[str, int], inferred: dict[str, int], own: frozenset[str]
+    ) -> None:
+        self._listed = listed
+        self._inferred = inferred
+        self._own = own
+
+    def __getitem__(self, domain: str) -> int:
+        if domain in self._listed:
+            return self._listed[domain]
+        customer = self._inferred[domain]
+        if not counts_for_customer(domain, self._own):
+            raise KeyError(domain)
+        return customer
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._listed
+        for domain in self._inferred.keys() - self._listed.keys():
+            if counts_for_customer(domain, self._own):
+                yield domain
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@lru_cache(maxsize=4096)
 def counts_for_customer(domain: str, own: frozenset[str]) -> bool:
     """Whether a domain can stand for one customer: no provider's, nobody's, not ours."""
     if is_freemail(domain) or is_disposable(domain) or is_public_suffix(domain):

@@ -2,13 +2,11 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from crm_sync.core.durations import parse_duration
-
-ALL: Final = "all"
+from crm_sync.core.durations import ALL, parse_reach
 
 
 class FileOptions(BaseModel):
@@ -29,13 +27,10 @@ class FileOptions(BaseModel):
     @field_validator("since")
     @classmethod
     def _is_a_length_of_time(cls, value: str) -> str:
-        if value.strip().lower() == ALL:
-            return ALL
-        if parse_duration(value).delta is None:
-            raise ValueError('business days do not fit here; write it like 90d, or "all"')
+        parse_reach(value)
         return value
 
     @property
     def reach(self) -> timedelta | None:
         """How far back the first pull goes; None for everything."""
-        return None if self.since == ALL else parse_duration(self.since).delta
+        return parse_reach(self.since)

@@ -3,14 +3,12 @@
 import ipaddress
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from crm_sync.core.durations import parse_duration
-
-ALL: Final = "all"
+from crm_sync.core.durations import parse_reach
 
 ShortText = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -93,16 +91,13 @@ class MailboxOptions(GraphOptions):
     @field_validator("since")
     @classmethod
     def _is_a_length_of_time(cls, value: str) -> str:
-        if value.strip().lower() == ALL:
-            return ALL
-        if parse_duration(value).delta is None:
-            raise ValueError('business days do not fit here; write it like 90d, or "all"')
+        parse_reach(value)
         return value
 
     @property
     def reach(self) -> timedelta | None:
         """How far back the first sync goes; None for everything."""
-        return None if self.since == ALL else parse_duration(self.since).delta
+        return parse_reach(self.since)
 
     @property
     def permissions(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from connectors.imap.credentials import Credentials
 from connectors.imap.folders import Folder, folders_in
 from connectors.imap.link import Link
 from connectors.imap.options import ImapOptions
-from connectors.imap.searching import arrived
+from connectors.imap.searching import arrived, date_of
 from connectors.imap.session import Answer, Session
 from connectors.imap.wire import Forbidden, Reply, quoted
 from connectors.oauth.access import TokenSource
@@ -30,11 +30,6 @@ _FIELDS: Final = (b"Message-ID", b"X-Microsoft-Original-Message-ID", b"X-CRM-Syn
 
 _MARGIN: Final = timedelta(days=2)
 """A server compares dates of arrival without times and in a zone of its own."""
-
-_MONTHS: Final = (
-    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
-    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
-)
 
 
 class ImapFiling:
@@ -167,12 +162,7 @@ def _having(name: bytes, value: bytes) -> bytes:
     return b"HEADER %b %b" % (name, value)
 
 
-def _day(moment: datetime) -> str:
-    """A date (RFC 3501 section 9); names of months in any locale."""
-    return f"{moment.day}-{_MONTHS[moment.month - 1]}-{moment.year}"
-
-
 def _date_time(moment: datetime) -> bytes:
-    """A date-time, in UTC."""
+    """A date-time, in UTC (RFC 3501 section 9)."""
     at = moment.astimezone(UTC)
-    return f'"{_day(at):>11} {at:%H:%M:%S} +0000"'.encode()
+    return b'"%b %b +0000"' % (date_of(at).rjust(11), f"{at:%H:%M:%S}".encode())

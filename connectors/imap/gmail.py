@@ -14,12 +14,11 @@ from connectors.imap.filing import ImapFiling
 from connectors.imap.folders import Folder
 from connectors.imap.options import ImapOptions
 from connectors.imap.source import ImapSource
-from connectors.oauth.access import TokenSource, UserTokens
-from connectors.oauth.google import ServiceAccountTokens, google
-from connectors.oauth.sign_in import sign_in
-from crm_sync.core.errors import Refused, UsageError
+from connectors.oauth.access import TokenSource
+from connectors.oauth.google import login, tokens_of
+from crm_sync.core.errors import Refused
 from crm_sync.core.records import Finding, Stream
-from crm_sync.ports import Prompt, SourceKind, Surroundings
+from crm_sync.ports import SourceKind, Surroundings
 
 _ALL: Final = "\\all"
 _SETTINGS: Final = "Gmail in a browser, Settings, Forwarding and POP/IMAP"
@@ -99,31 +98,13 @@ def all_mail(folders: Sequence[Folder], _wanted: Sequence[str]) -> list[Folder]:
 
 
 def _build(options: GmailOptions, surroundings: Surroundings) -> GmailSource:
-    return GmailSource(options, surroundings, _tokens(options, surroundings))
-
-
-def _tokens(options: GmailOptions, surroundings: Surroundings) -> TokenSource | None:
-    if options.auth == "password":
-        return None
-    provider, file = google(options, options.ca_file), options.service_account_file
-    if file is not None:
-        return ServiceAccountTokens(file, options.username, surroundings, provider)
-    return UserTokens(provider, surroundings)
-
-
-def _login(options: GmailOptions, surroundings: Surroundings, prompt: Prompt) -> None:
-    if options.auth == "password" or options.service_account_file is not None:
-        raise UsageError(
-            f"{surroundings.account} signs in with what the configuration holds",
-            advice="`crm-sync doctor` tries it.",
-        )
-    sign_in(google(options, options.ca_file), options.username, surroundings, prompt)
+    return GmailSource(options, surroundings, tokens_of(options, surroundings))
 
 
 def _filing(options: GmailOptions, surroundings: Surroundings) -> ImapFiling:
-    return ImapFiling(options, surroundings, _tokens(options, surroundings))
+    return ImapFiling(options, surroundings, tokens_of(options, surroundings))
 
 
 KIND: Final = SourceKind(
-    kind="mailbox", options=GmailOptions, build=_build, login=_login, filing=_filing
+    kind="mailbox", options=GmailOptions, build=_build, login=login, filing=_filing
 )

@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from connectors.oauth.options import OAuthOptions
 from connectors.proxy import Proxy
-from crm_sync.core.durations import parse_duration
+from crm_sync.core.durations import parse_reach
 
-ALL = "all"
 NONE: Final = "none"
 
 _OCTETS: Final = re.compile(r"([1-9][0-9]{0,5}) ?(MB|GB)", re.IGNORECASE)
@@ -62,10 +61,7 @@ class ImapOptions(OAuthOptions):
     @field_validator("since")
     @classmethod
     def _is_a_length_of_time(cls, value: str) -> str:
-        if value.strip().lower() == ALL:
-            return ALL
-        if parse_duration(value).delta is None:
-            raise ValueError('business days do not fit here; write it like 90d, or "all"')
+        parse_reach(value)
         return value
 
     @field_validator("history_per_day")
@@ -108,7 +104,7 @@ class ImapOptions(OAuthOptions):
     @property
     def reach(self) -> timedelta | None:
         """How far back the first sync goes; None for everything."""
-        return None if self.since == ALL else parse_duration(self.since).delta
+        return parse_reach(self.since)
 
     @property
     def daily_octets(self) -> int | None:

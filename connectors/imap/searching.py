@@ -78,8 +78,12 @@ def arrived(since: datetime | None) -> bytes:
     """
     if since is None:
         return b""
-    day = since - timedelta(days=1)
-    return b" SINCE %d-%b-%d" % (day.day, _MONTHS[day.month - 1].encode(), day.year)
+    return b" SINCE " + date_of(since - timedelta(days=1))
+
+
+def date_of(moment: datetime) -> bytes:
+    """A date (RFC 3501 section 9); names of months are English in any locale."""
+    return b"%d-%b-%d" % (moment.day, _MONTHS[moment.month - 1].encode(), moment.year)
 
 
 def falling(parts: Ranges, size: int) -> Iterator[list[int]]:

@@ -6,17 +6,18 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from connectors.oauth import failures
-from connectors.oauth.access import JUST_RENEWED, MARGIN, spread
+from connectors.oauth.access import JUST_RENEWED, MARGIN, TokenSource, UserTokens, spread
 from connectors.oauth.grant import AccessToken, access_token_in
 from connectors.oauth.options import OAuthOptions
 from connectors.oauth.provider import Provider
+from connectors.oauth.sign_in import sign_in
 from connectors.oauth.wire import Answer, post
-from crm_sync.core.errors import CrmSyncError, Refused
+from crm_sync.core.errors import CrmSyncError, Refused, UsageError
 from crm_sync.core.records import Finding
-from crm_sync.ports import Surroundings
+from crm_sync.ports import Prompt, Surroundings
 
 AUTHORIZATION: Final = "https://accounts.google.com/o/oauth2/v2/auth"
 TOKEN: Final = "https://oauth2.googleapis.com/token"  # noqa: S105  # an address
@@ -44,6 +45,52 @@ def google(options: OAuthOptions, ca_file: Path | None = None) -> Provider:
         extras=OFFLINE,
         ca_file=ca_file,
     )
+
+
+class GoogleSignIn(Protocol):
+    """What the options of a mailbox and of a sender at Gmail have in common."""
+
+    @property
+    def auth(self) -> str:
+        """Either "password", or a mechanism of OAuth 2.0."""
+        ...
+
+    @property
+    def username(self) -> str:
+        """The mailbox's address."""
+        ...
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Trusted besides the system's authorities."""
+        ...
+
+    @property
+    def service_account_file(self) -> Path | None:
+        """The key of a service account that acts for the user; without, the user signs in."""
+        ...
+
+
+def tokens_of(options: Any, surroundings: Surroundings) -> TokenSource | None:
+    """The access tokens of `options` (a `GoogleSignIn` of `OAuthOptions`); None for a password."""
+    how: GoogleSignIn = options
+    if how.auth == "password":
+        return None
+    provider = google(options, how.ca_file)
+    if how.service_account_file is not None:
+        return ServiceAccountTokens(how.service_account_file, how.username, surroundings, provider)
+    return UserTokens(provider, surroundings)
+
+
+def login(options: Any, surroundings: Surroundings, prompt: Prompt) -> None:
+    """Signs a person in (a `crm_sync.ports.Login`); `options` as for `tokens_of`."""
+    how: GoogleSignIn = options
+    if how.auth == "password" or how.service_account_file is not None:
+        raise UsageError(
+            f"{surroundings.account} signs in with what the configuration holds",
+            advice="`crm-sync doctor` tries it.",
+        )
+    sign_in(google(options, how.ca_file), how.username, surroundings, prompt)
 
 
 class ServiceAccountTokens:

@@ -5,13 +5,10 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from connectors.oauth.access import TokenSource, UserTokens
-from connectors.oauth.google import ServiceAccountTokens, google
-from connectors.oauth.sign_in import sign_in
+from connectors.oauth.google import login, tokens_of
 from connectors.smtp.options import SmtpOptions
 from connectors.smtp.sender import SmtpSender
-from crm_sync.core.errors import UsageError
-from crm_sync.ports import Prompt, SenderKind, Surroundings
+from crm_sync.ports import SenderKind, Surroundings
 
 
 class GmailSenderOptions(SmtpOptions):
@@ -46,25 +43,7 @@ class GmailSenderOptions(SmtpOptions):
 
 
 def _build(options: GmailSenderOptions, surroundings: Surroundings) -> SmtpSender:
-    return SmtpSender(options, surroundings, _tokens(options, surroundings))
+    return SmtpSender(options, surroundings, tokens_of(options, surroundings))
 
 
-def _tokens(options: GmailSenderOptions, surroundings: Surroundings) -> TokenSource | None:
-    if options.auth == "password":
-        return None
-    provider, file = google(options, options.ca_file), options.service_account_file
-    if file is not None:
-        return ServiceAccountTokens(file, options.username, surroundings, provider)
-    return UserTokens(provider, surroundings)
-
-
-def _login(options: GmailSenderOptions, surroundings: Surroundings, prompt: Prompt) -> None:
-    if options.auth == "password" or options.service_account_file is not None:
-        raise UsageError(
-            f"{surroundings.account} signs in with what the configuration holds",
-            advice="`crm-sync doctor` tries it.",
-        )
-    sign_in(google(options, options.ca_file), options.username, surroundings, prompt)
-
-
-KIND: Final = SenderKind(options=GmailSenderOptions, build=_build, login=_login)
+KIND: Final = SenderKind(options=GmailSenderOptions, build=_build, login=login)

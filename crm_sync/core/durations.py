@@ -10,6 +10,9 @@ from crm_sync.core.clean import clean
 LONGEST_DAYS: Final = 36_500
 """A hundred years: more is a slip of the finger, and would overflow dates."""
 
+ALL: Final = "all"
+"""Written in place of a length of time where everything is meant."""
+
 _FORM: Final = re.compile(r"([0-9]{1,9}) ?([a-z]+(?: [a-z]+)?)")
 _SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
@@ -59,3 +62,16 @@ def parse_duration(text: str) -> Duration:
     if unit in _BUSINESS_DAYS:
         return Duration(business_days=number)
     return Duration(delta=number * step)
+
+
+def parse_reach(text: str) -> timedelta | None:
+    """How far back something goes: a plain length of time, or None for "all".
+
+    Raises ValueError, with a sentence for a person, as `parse_duration` and for business days.
+    """
+    if text.strip().lower() == ALL:
+        return None
+    delta = parse_duration(text).delta
+    if delta is None:
+        raise ValueError('business days do not fit here; write it like 90d, or "all"')
+    return delta

@@ -14,10 +14,10 @@ from typing import Any, Final, Literal, get_args
 from crm_sync.core.alarm_lines import AlarmKind, AlarmLine, AlarmReason
 from crm_sync.flow.post import Post
 from crm_sync.flow.setup import Person, Setup
+from crm_sync.flow.writing import to_rep
 from crm_sync.store import accounts, outbox
 from crm_sync.store.accounts import Account
 from crm_sync.store.engine import memo, set_memo, text_time
-from crm_sync.store.outbox import NewRow
 
 KIND: Final = "alarm"
 AFTER: Final = timedelta(minutes=10)
@@ -206,22 +206,6 @@ def _add(
         return 0
     mail = post.renderer.alarm(person.language, kind, lines)
     more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
-    row = NewRow(
-        key=key,
-        kind=KIND,
-        state="queued",
-        recipient=person.email,
-        recipient_name=person.name,
-        sender=post.team.from_.address,
-        reply_to="",
-        subject=mail.subject,
-        text=mail.text,
-        html=mail.html,
-        language=mail.language,
-        reason=f"{lines[0].account}{more} {_WHY[kind]}",
-        due_at=now,
-        expires_at=now + _LIFE,
-        message_id=post.message_id(key),
-        rep=person.email,
-    )
+    reason = f"{lines[0].account}{more} {_WHY[kind]}"
+    row = to_rep(post, KIND, key, person, mail, reason, now, now + _LIFE)
     return int(outbox.add(tx, row) is not None)

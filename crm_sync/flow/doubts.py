@@ -7,6 +7,7 @@ from typing import Any
 
 from crm_sync.core.errors import CrmSyncError
 from crm_sync.flow.connections import Connections
+from crm_sync.flow.faults import only_ours
 from crm_sync.flow.mail_page import record_sent
 from crm_sync.flow.post import CUSTOMER_KINDS, Post, Way
 from crm_sync.flow.setup import Setup
@@ -61,10 +62,11 @@ def _look(way: Way | None, ids: Sequence[str], connections: Connections) -> Mapp
     if way is None:
         return found
     try:
-        found |= connections.sender(way).find(ids)
-        missing = [one for one in ids if found[one] != "found"]
-        if way.open_filing is not None and missing:
-            found |= connections.filing(way.open_filing).find(missing)
+        with only_ours(way.from_.address):
+            found |= connections.sender(way).find(ids)
+            missing = [one for one in ids if found[one] != "found"]
+            if way.open_filing is not None and missing:
+                found |= connections.filing(way.open_filing).find(missing)
     except CrmSyncError:
         return {one: "found" for one in ids if found[one] == "found"}
     return found

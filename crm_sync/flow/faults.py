@@ -1,9 +1,22 @@
 """What nobody foresaw, as an error of the house."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 from traceback import extract_tb
 
-from crm_sync.core.errors import Unreachable
+from crm_sync.core.errors import CrmSyncError, Unreachable
+
+
+@contextmanager
+def only_ours(where: str) -> Iterator[None]:
+    """Lets errors of the house through, and makes one of whatever else a connector raises."""
+    try:
+        yield
+    except CrmSyncError:
+        raise
+    except Exception as error:  # a fault of a connector's is its account's own trouble
+        raise fault(where, error) from error
 
 
 def fault(where: str, error: Exception) -> Unreachable:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from crm_sync.core.errors import CrmSyncError, Refused, Throttled
 from crm_sync.flow.connections import Connections
+from crm_sync.flow.faults import only_ours
 from crm_sync.flow.post import Post, Way
 from crm_sync.flow.setup import Setup
 from crm_sync.ports import Filing
@@ -29,7 +30,8 @@ def keep_draft(setup: Setup, post: Post, filing: Filing, row_id: int) -> CrmSync
         return None
     author = setup.person(row.rep)
     try:
-        filing.keep(post.draft(row, author.name if author else ""), "drafts")
+        with only_ours(row.rep):
+            filing.keep(post.draft(row, author.name if author else ""), "drafts")
     except CrmSyncError as error:
         final = isinstance(error, Refused) and error.scope == "item"
         state, later = "failed" if final else "queued", next_try(setup.now(), error)
@@ -74,7 +76,8 @@ def keep_copies(
 def _keep_copy(setup: Setup, post: Post, filing: Filing, row: Row, way: Way) -> CrmSyncError | None:
     now = setup.now()
     try:
-        filing.keep(post.mail(row, way), "sent")
+        with only_ours(row.sender):
+            filing.keep(post.mail(row, way), "sent")
     except CrmSyncError as error:
         final = isinstance(error, Refused) and error.scope == "item"
         late = row.sent_at is not None and now - row.sent_at > _GIVEN_UP

@@ -119,3 +119,24 @@ def test_a_mailbox_that_refuses_copies_is_not_asked_once_for_each_of_them(world)
         world.clock.advance(timedelta(seconds=5))
     assert set(states(world).values()) == {"sent"}
     assert filing.asked == 1
+
+
+class StumblingFiling(MemoryFiling):
+    """A mailbox whose connector has a fault."""
+
+    def keep(self, draft, place):
+        raise IndexError("list index out of range")
+
+
+def test_a_fault_inside_a_mailbox_of_copies_ends_nothing_and_shows_no_words_of_it(world):
+    filing = StumblingFiling()
+    world.team = {"open_filing": lambda: filing, "keeps_copy": True}
+    queue(world, 1, 2)
+    post = world.post
+    told = []
+    for _ in range(3):
+        told += dispatch.dispatch(world.setup, post).errors
+        world.clock.advance(MINUTE)
+    assert states(world) == {"n1": "sent", "n2": "sent"}
+    assert told
+    assert all("IndexError" in e.sentence() and "range" not in e.sentence() for e in told)

@@ -20,6 +20,7 @@ from crm_sync.flow import dispatch as dispatching
 from crm_sync.flow import plan as planning
 from crm_sync.flow.budget import Limits
 from crm_sync.flow.dispatch import Dispatched
+from crm_sync.flow.fetch import Progress
 from crm_sync.flow.health import Pulled
 from crm_sync.flow.post import GreetingRule, Post, Way
 from crm_sync.flow.pull import pull_account
@@ -70,19 +71,24 @@ def read_settings(config: Path | None) -> Settings:
 class App:
     """The program with one configuration: an open diary, and connectors made as they are needed."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, *, pulls: bool = False
+    ) -> None:
+        """`pulls`: several accounts may be pulled, for the first time in processes of their own."""
         self.settings = settings
         self.clock = clock or SystemClock()
+        # Before anything is open. A clock of its own can't be had by another process.
+        apart = pulls and clock is None and len(settings.accounts) > 1
+        self._workers = Workers(settings.path, pull_apart, None if apart else 0)
         self._keys = Keys(ensure_master_key(settings))
         self.store: Store = open_store(settings.database.url, self._keys)
         self._shelter = ProcessShelter()
-        # A clock of its own can't be had by another process.
-        self._workers = Workers(settings.path, 0 if clock else None)
         self.connectors = Connectors(settings, self.store, self.clock, self._shelter)
         self._watcher: Watcher | None = None
 
     def close(self) -> None:
         """Lets go of connections and of the diary."""
+        self._workers.close()
         self.connectors.close()
         self._shelter.close()
         self.store.close()
@@ -202,7 +208,7 @@ class App:
             hosts.forget_all(tx)  # a person asks, who may have mended one
         pool = ThreadPoolExecutor(self.settings.daemon.workers, "pull")
         try:
-            apart = sum(health.is_first_sync(row) for _, row in chosen) > 1
+            apart = self._apart(chosen)
             work = [
                 pool.submit(self._pull_one, a, r, progress, spare=not names, apart=apart)
                 for a, r in chosen
@@ -211,6 +217,13 @@ class App:
         finally:
             # Ctrl-C must not wait for a server that is silent.
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _apart(self, chosen: Sequence[tuple[AccountSettings, Account]]) -> bool:
+        """Whether first syncs are to have processes of their own; when not, none are kept ready."""
+        apart = sum(health.is_first_sync(row) for _, row in chosen) > 1
+        if not apart:
+            self._workers.close()
+        return apart
 
     def pull_alone(self, name: str, progress: AccountProgress) -> Pulled:
         """One pull of one account in this very process."""
@@ -325,7 +338,7 @@ class App:
         with self.store.read() as tx:
             due = accounts.due(tx, self.clock.now())
         crowd = breaker.Crowd()
-        apart = sum(health.is_first_sync(row) for _, row in chosen) > 1
+        apart = self._apart(chosen)
         for account, row in chosen:
             if row.id in due and not self._polled_lately(row) and crowd.admits(row, self._polled):
                 self._polled[row.id] = self.clock.now()
@@ -343,6 +356,15 @@ class App:
     @cached_property
     def _polled(self) -> dict[int, datetime]:
         return {}
+
+
+def pull_apart(config: Path, name: str, progress: Progress) -> Pulled:
+    """One pull of one account, in a process that has nothing open yet."""
+    app = App(read_settings(config), SystemClock())
+    try:
+        return app.pull_alone(name, lambda _, *what: progress(*what))
+    finally:
+        app.close()
 
 
 def _work(

@@ -47,13 +47,13 @@ def remember(config: Path | None) -> None:
 
 
 @contextmanager
-def opened(config: Path | None) -> Iterator["App"]:
-    """The program with its diary open, closed again afterwards."""
+def opened(config: Path | None, *, pulls: bool = False) -> Iterator["App"]:
+    """The program with its diary open, closed again afterwards; `pulls` as for `App`."""
     from crm_sync.app import App
     from crm_sync.runtime import logs
 
     logs.configure(quiet=True)
-    app = App(settings_of(config))
+    app = App(settings_of(config), pulls=pulls)
     try:
         yield app
     finally:

@@ -72,7 +72,7 @@ def sync(
 
     Example: crm-sync sync --account karin@acme.example/imap
     """
-    with opened(config) as app, progress_bars() as progress:
+    with opened(config, pulls=True) as app, progress_bars() as progress:
         pulled = app.pull(account or [], progress)
     _report(pulled, as_json=as_json)
 
@@ -89,7 +89,7 @@ def run(
     Example: crm-sync run --once
     """
     if once:
-        with opened(config) as app, progress_bars() as progress:
+        with opened(config, pulls=True) as app, progress_bars() as progress:
             pulled, done = app.turn(progress)
         _report(pulled, as_json=as_json, done=done)
         return
@@ -97,7 +97,7 @@ def run(
     from crm_sync.runtime import logs
 
     logs.configure()
-    app = App(read_settings(config))
+    app = App(read_settings(config), pulls=True)
     try:
         app.run()
     finally:

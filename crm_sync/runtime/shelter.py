@@ -3,12 +3,10 @@
 A child has limits on memory, processor time and files, is killed when it says nothing for too long,
 and is started when it is needed. It ends when its parent does: its standard input ends.
 
-What comes back was made by a process that read hostile bytes. It is a pickle, because results share
-thousands of equal records, read by an unpickler that knows records of ours and dates and nothing
-else: no pickle can make it call, or import, anything.
+What comes back was made by a process that read hostile bytes: `crm_sync.runtime.answers` takes
+nothing from it but what our own code could have said.
 """
 
-import io
 import os
 import pickle
 import signal
@@ -17,28 +15,25 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import is_dataclass
-from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
 from crm_sync.core.errors import Unreachable, Unreadable
-from crm_sync.runtime.shelter_child import PREFIX, RESULT
+from crm_sync.runtime.answers import CORE, LARGEST_ANSWER, Answer, BadAnswer, read_answer
+from crm_sync.runtime.shelter_child import PREFIX
 
 TOO_MUCH: Final = "it takes too much time or memory to read"
+BROKEN: Final = "it breaks the process that reads it"
 
 ANSWER_SECONDS: Final = 10.0
 """How long work may take by the wall clock; its processor time ends earlier, see the child."""
 
 _START_SECONDS: Final = 30.0
-_LARGEST_ANSWER: Final = 64 * 1024 * 1024
 # A child that held more keeps the memory; a new one is cheaper than that.
 _LARGEST_KEPT: Final = 1024 * 1024
 _MOST_CHILDREN: Final = 2
-_NEVER_WRITTEN: Final = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
-_MOST_STEPS: Final = 2_000_000
-_CORE: Final = "crm_sync.core."
+_PROGRAM: Final = "crm_sync.runtime.shelter_child"
 # Our secrets may be in the environment; the child needs none of it but how to find its libraries.
 _PASSED_ON: Final = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONTZPATH", "SYSTEMROOT")
 
@@ -57,14 +52,14 @@ class ProcessShelter:
 
         Raises `Unreachable` when no child can be started.
         """
-        if not function.__module__.startswith(_CORE):
-            raise TypeError(f"{function.__module__} is not part of {_CORE}")
+        if not function.__module__.startswith(CORE):
+            raise TypeError(f"{function.__module__} is not part of {CORE}")
         request = pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)
         with self._room:
-            answer = self._ask(request) or self._ask(request)
-        if answer is None:
-            raise Unreadable(TOO_MUCH)
-        return _result(answer)
+            answer = self._ask(request, function) or self._ask(request, function)
+        if answer is None or answer.problem:
+            raise Unreadable(answer.problem if answer else TOO_MUCH)
+        return answer.value
 
     def close(self) -> None:
         """Ends the children; further calls find none to keep."""
@@ -74,22 +69,25 @@ class ProcessShelter:
         for child in idle:
             child.end()
 
-    def _ask(self, request: bytes) -> bytes | None:
+    def _ask(self, request: bytes, function: Callable[..., Any]) -> Answer | None:
         """The answer of a child; None when somebody killed it, which need not be our work's fault.
 
-        Raises `Unreadable` when the work was too much.
+        Raises `Unreadable` when the work was too much, or the answer is none.
         """
         child = self._child()
         try:
-            answer = child.ask(request)
+            said = child.ask(request)
+            answer = read_answer(said, function)
         except BaseException as error:
             status = child.end()
             if isinstance(error, EOFError | ConnectionError) and status == -signal.SIGKILL:
                 return None
+            if isinstance(error, BadAnswer):
+                raise Unreadable(BROKEN) from None
             if isinstance(error, EOFError | OSError):
                 raise Unreadable(TOO_MUCH) from None
             raise
-        self._keep(child, len(request) + len(answer))
+        self._keep(child, len(request) + len(said))
         return answer
 
     def _child(self) -> "_Child":
@@ -124,7 +122,7 @@ class _Child:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "crm_sync.runtime.shelter_child"],
+                    [sys.executable, "-P", "-m", _PROGRAM],
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
                     stderr=subprocess.DEVNULL,
@@ -164,7 +162,7 @@ class _Child:
 
     def _receive(self, until: float) -> bytes:
         size = int.from_bytes(self._exactly(PREFIX, until), "big")
-        if size > _LARGEST_ANSWER:
+        if size > LARGEST_ANSWER:
             raise EOFError
         return self._exactly(size, until)
 
@@ -183,52 +181,3 @@ def _environment() -> dict[str, str]:
     ours = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     root = Path(__file__).resolve().parents[2]
     return ours | {"PYTHONPATH": str(root), "PYTHONUTF8": "1"}
-
-
-def _result(answer: bytes) -> Any:
-    """What the child found. Raises `Unreadable` for an error there and for an answer of its own."""
-    if answer[:1] != RESULT:
-        _, _, words = answer[1:].partition(b"\0")
-        raise Unreadable(words.decode("ascii", "replace")[:200] or "it can't be understood")
-    try:
-        _look_through(answer[1:])
-        return _Records(io.BytesIO(answer[1:])).load()
-    except Exception:  # noqa: BLE001  # no answer of ours can raise here
-        raise Unreadable(TOO_MUCH) from None
-
-
-def _look_through(pickled: bytes) -> None:
-    """Raises `UnpicklingError` for what our pickler never writes and would cost us much memory.
-
-    A place in the memo that is named by a number, for one, makes it as large as the number.
-    """
-    from pickletools import genops  # noqa: PLC0415  # it is slow to load, and rarely needed
-
-    for number, (opcode, _, _) in enumerate(genops(pickled)):
-        if opcode.name in _NEVER_WRITTEN or number > _MOST_STEPS:
-            raise pickle.UnpicklingError(f"{opcode.name} at step {number}")
-
-
-class _Records(pickle.Unpickler):
-    """Reads dates and the dataclasses of `core` that this process has loaded, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The class of that name. Raises `UnpicklingError` for any other object."""
-        if module == "datetime":
-            found = _DATES.get(name)
-        else:
-            loaded = sys.modules.get(module) if module.startswith(_CORE) else None
-            found = vars(loaded).get(name) if loaded is not None else None
-        if isinstance(found, type) and (_is_record(found) or name in _DATES):
-            return found
-        raise pickle.UnpicklingError(f"{module}.{name} is no record")
-
-
-def _is_record(found: type) -> bool:
-    # Frozen with slots: others could be given attributes here that hold for all of the class.
-    return is_dataclass(found) and "__setstate__" in vars(found)
-
-
-_DATES: Final[dict[str, type]] = {
-    kind.__name__: kind for kind in (date, datetime, time, timedelta, timezone)
-}

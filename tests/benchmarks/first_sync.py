@@ -106,7 +106,7 @@ class Benchmark:
         one, two = self._pairs_of(
             self._first_sync, lambda: self._first_sync(accounts=("karin", "daniel"))
         )
-        report.pair("two mailboxes at once", "one", two, one, "≥ 1.7")
+        report.rate("two mailboxes at once", "one", two, one, "≥ 1.7")
 
     def new_mail(self) -> None:
         """1 % new messages beside the same ones in an empty mailbox, both on kept connections."""

@@ -64,7 +64,7 @@ def store_further(app: App, count: int) -> None:
 def serve(config: Path) -> None:
     """Pulls when told to, until standard input ends."""
     logs.configure(quiet=True)
-    app = App(read_settings(config))
+    app = App(read_settings(config), pulls=True)
     say(start=time.perf_counter() - STARTED)
     for line in sys.stdin:
         pull(app, line.split())
@@ -86,7 +86,7 @@ def pull(app: App, names: list[str]) -> None:
 
 
 def cpu_seconds() -> float:
-    """Processor time of this process and of the children it has waited for."""
+    """Processor time of this process and of the children it has waited for, no worker among them."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 

@@ -20,11 +20,16 @@ def head(messages: int, pairs: int) -> None:
 
 def pair(name: str, peer: str, ours: Sequence[Run], theirs: Sequence[Run], target: str) -> None:
     """Rates and processor time; the ratio is the median of the pairs' ratios."""
+    rate(name, peer, ours, theirs, target)
+    seconds = [f"{_median(side, _cpu):.2f} s" for side in (ours, theirs)]
+    _print("  processor time", *seconds, "", "-", peer)
+
+
+def rate(name: str, peer: str, ours: Sequence[Run], theirs: Sequence[Run], target: str) -> None:
+    """Rates alone."""
     ratio = median(a.rate / b.rate for a, b in zip(ours, theirs, strict=False))
     rates = [f"{_median(side, _rate):,.0f}/s" for side in (ours, theirs)]
     _print(name, *rates, f"{ratio:.2f} x", target, peer)
-    seconds = [f"{_median(side, _cpu):.2f} s" for side in (ours, theirs)]
-    _print("  processor time", *seconds, "", "-", peer)
 
 
 def memory(ours: Sequence[Run], theirs: Sequence[Run], target: str) -> None:

@@ -93,7 +93,8 @@ def _be_a_worker(work: Work, asked: int, told: int) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # Whatever a library prints must not get between our lines.
         os.dup2(2, 1)
-        with os.fdopen(asked, encoding="utf-8") as reader:
-            status = work(reader, os.fdopen(told, "w", encoding="utf-8"))
+        # Both are left to the end of the process: closing waits for threads that read.
+        reader, writer = os.fdopen(asked, encoding="utf-8"), os.fdopen(told, "w", encoding="utf-8")
+        status = work(reader, writer)
     finally:
         os._exit(status)

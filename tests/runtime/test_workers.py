@@ -119,6 +119,12 @@ def children(pid: int) -> list[int]:
     return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def has_none(server: ForkServer) -> bool:
+    """Whether its workers end: the kernel closes their pipes a moment before they are gone."""
+    moment = threading.Event()
+    return any(not children(server._pid) or moment.wait(0.01) for _ in range(1000))
+
+
 def worker_of(server: ForkServer) -> int:
     (pid,) = children(server._pid)
     return pid
@@ -181,6 +187,18 @@ def test_a_worker_that_dies_fails_its_account_with_a_sentence_and_no_other(tmp_p
     app.close()
 
 
+def test_a_worker_whose_account_fails_says_so_and_ends(tmp_path, starts):
+    archive(tmp_path, "north")
+    config = tmp_path / "crm-sync.toml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config.write_text(config.read_text() + SILENT.format(port=taken.getsockname()[1]))
+    app = opened(tmp_path)
+    pulled = first_pull(app, "silent")
+    assert "nobody listens there" in pulled.error
+    assert has_none(starts[0])
+    app.close()
+
+
 def test_without_room_for_another_process_all_is_pulled_in_this_one(tmp_path, monkeypatch, starts):
     def full():
         raise BlockingIOError(11, "Resource temporarily unavailable")
@@ -223,7 +241,7 @@ def test_a_worker_that_hangs_is_ended_when_the_program_is_to_stop(silent, silenc
         asked.set()
         work.result(10)
         connection.close()
-    assert children(starts[0]._pid) == []
+    assert has_none(starts[0])
     assert rows(silent)["silent"].state == "new", "to be stopped is no failure"
 
 

@@ -6,7 +6,7 @@ Only PROPFIND, REPORT and GET are sent. What a server said is never repeated in 
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -16,6 +16,7 @@ from caldav.davclient import DAVClient
 from caldav.lib import error as dav
 from caldav.lib.http_sync import requests as http
 
+from connectors import proxy
 from connectors.caldav.multistatus import Multistatus, read_multistatus
 from connectors.caldav.options import CaldavOptions
 from crm_sync.core.errors import CrmSyncError, Refused, Scope, Throttled, Unreachable
@@ -111,6 +112,8 @@ class Wire:
             raise self._refused_sign_in(no) from no
         except SyntaxError as bad:  # lxml's, for what only looks like XML
             raise BadAnswer(0) from bad
+        except CrmSyncError:
+            raise
         except Exception as failure:
             raise connecting(failure, self._options) from failure
         if answer.status in _DOWN:
@@ -124,6 +127,7 @@ class Wire:
 
     def _connect(self) -> DAVClient:
         options = self._options
+        proxy.check_environment(options.where)
         return DAVClient(
             url=options.url,
             username=options.username,
@@ -188,18 +192,21 @@ def connecting(failure: BaseException, options: CaldavOptions) -> CrmSyncError:
         what, advice = refused
         return Refused(what, where=where, advice=advice)
     causes = list(_causes(failure))
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        what, advice = "TLS with the server failed", "Check url: its port, and https or http."
-    elif any(isinstance(cause, socket.gaierror) or _is_unresolved(cause) for cause in causes):
-        what, advice = "no such host", "Check url and the name servers."
-    elif isinstance(failure, http.exceptions.Timeout):
-        what = "the server is silent"
-        advice = "It may be overloaded or behind a firewall; trying again later."
-    elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        what, advice = "nobody listens there", "Check the port in url, and whether the server runs."
-    else:
-        what, advice = "the connection failed", "Trying again later."
+    what, advice = proxy.trouble(options.url, causes) or _silence(failure, causes)
     return Unreachable(what, where=where, advice=advice, kind="network", scope="host")
+
+
+def _silence(failure: BaseException, causes: Sequence[BaseException]) -> tuple[str, str]:
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return "TLS with the server failed", "Check url: its port, and https or http."
+    if any(isinstance(cause, socket.gaierror) or _is_unresolved(cause) for cause in causes):
+        return "no such host", "Check url and the name servers."
+    if isinstance(failure, http.exceptions.Timeout):
+        advice = "It may be overloaded or behind a firewall; trying again later."
+        return "the server is silent", advice
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return "nobody listens there", "Check the port in url, and whether the server runs."
+    return "the connection failed", "Trying again later."
 
 
 def _refused(failure: BaseException, options: CaldavOptions) -> tuple[str, str] | None:

@@ -136,6 +136,7 @@ class GraphSender:
         """See `crm_sync.ports.Sender.probe`. The right to send shows only when a mail is sent."""
         step = "sign in"
         try:
+            yield from self._client.sign_in.findings()
             self._client.sign_in.token()
             yield Finding(step, ok=True)
             if not (self._options.look_in_sent or self._options.drafts):

@@ -7,19 +7,18 @@ token may be used once only and Microsoft may give a new one with every answer.
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib import import_module
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificate
-
+from connectors.graph import registration
 from connectors.graph.answers import sign_in_ended, text
+from connectors.graph.certificate import read_certificate
 from connectors.graph.msal_http import MsalHttp
 from connectors.graph.options import GraphOptions
 from connectors.graph.transport import Transport
@@ -27,13 +26,16 @@ from connectors.oauth.failures import command
 from connectors.oauth.landing import Landing
 from crm_sync.core.clean import clean
 from crm_sync.core.errors import CrmSyncError, Refused, Unreachable, UsageError
+from crm_sync.core.records import Finding
 from crm_sync.ports import Prompt, Surroundings
 
 PATIENCE: Final = 900.0
 """Seconds that a person may take."""
 
+_IDLE_DAYS: Final = 70
 _LOOK: Final = 0.2
 _LONGEST_PASTE: Final = 8192
+_LONGEST_TIME: Final = 11
 # MSAL hands a cached token out until five minutes before its end, so that asking later renews it.
 _MARGIN: Final = timedelta(minutes=4)
 _PASSING: Final = frozenset({"temporarily_unavailable", "server_error"})
@@ -64,6 +66,14 @@ class SignIn:
     def renew(self) -> None:
         """Fetches another token although the old one seemed good: the server refused it."""
         self._fetch(force=True)
+
+    def findings(self) -> Iterator[Finding]:
+        """What `doctor` says of the sign-in, without asking anybody. Raises `Refused`."""
+        now = self._clock.now()
+        yield from registration.findings(self._options, self._account, now)
+        renewed = None if self._options.is_app_only else self._renewed()
+        if renewed is not None:
+            yield _idle_finding(max((now - renewed).days, 0), self._account)
 
     def by_browser(self, prompt: Prompt) -> None:
         """Signs a person in with a browser.
@@ -207,14 +217,7 @@ class SignIn:
         if options.client_secret is not None:
             return options.client_secret.get_secret_value()
         assert options.certificate_file is not None
-        try:
-            pem = options.certificate_file.read_text("ascii")
-            load_pem_private_key(pem.encode(), password=None)
-            load_pem_x509_certificate(pem.encode())
-        except (OSError, ValueError, TypeError) as error:
-            what = "the certificate file can't be used"
-            advice = "certificate_file is a PEM file with the private key and the certificate."
-            raise Refused(what, where=self._account, advice=advice, kind="settings") from error
+        pem = read_certificate(options.certificate_file, self._account).pem
         return {"private_key": pem, "public_certificate": pem}
 
     def _ask(self, question: Callable[[], Any]) -> Any:
@@ -243,11 +246,8 @@ class SignIn:
             advice = "Trying again later."
             return Unreachable(what, where=self._account, advice=advice, kind="unavailable")
         if code in _OURS:
-            advice = (
-                "Check client_id, tenant and the secret or certificate, which may have expired."
-            )
-            what = "Microsoft refuses the application registration"
-            return Refused(what, where=self._account, advice=advice, kind="registration")
+            today = self._clock.now().date()
+            return registration.refusal(result, self._options, self._account, today)
         return sign_in_ended(self._options, self._account)
 
     def _scopes(self) -> list[str]:
@@ -274,6 +274,15 @@ class SignIn:
         except (ValueError, TypeError, RecursionError) as error:
             raise sign_in_ended(self._options, self._account) from error
 
+    def _renewed(self) -> datetime | None:
+        """When the refresh token came, None where nobody has signed in."""
+        with self._locked():
+            self._load()
+        kind = self._msal.TokenCache.CredentialType.REFRESH_TOKEN
+        times = (text(kept.get("last_modification_time")) for kept in self._cache.search(kind))
+        found = [int(t) for t in times if t.isascii() and t.isdigit() and len(t) <= _LONGEST_TIME]
+        return datetime.fromtimestamp(max(found), UTC) if found else None
+
     def _save(self) -> None:
         if self._tokens is not None and self._cache.has_state_changed:
             self._tokens.save(self._cache.serialize())
@@ -298,6 +307,16 @@ def login(options: GraphOptions, surroundings: Surroundings, prompt: Prompt) -> 
             sign_in.by_browser(prompt)
     finally:
         transport.close()
+
+
+def _idle_finding(days: int, account: str) -> Finding:
+    """Whether Microsoft may soon forget a sign-in that was renewed so many days ago."""
+    name = f"signed in, last renewed {days} days ago"
+    if days < _IDLE_DAYS:
+        return Finding(name, ok=True)
+    problem = "Microsoft forgets a sign-in that is not used for 90 days"
+    advice = f"Pull the account, or run: {command(account)}"
+    return Finding(name, ok=True, problem=problem, advice=advice)
 
 
 def _fields(query: str) -> dict[str, str]:

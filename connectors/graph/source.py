@@ -90,6 +90,7 @@ class GraphSource:
         self.close()
         step = "sign in"
         try:
+            yield from self._client.sign_in.findings()
             self._client.sign_in.token()
             yield Finding(step, ok=True)
             step = "mailbox"

@@ -3,7 +3,7 @@
 import logging
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -11,6 +11,7 @@ from typing import Final
 
 import httpx2
 
+from connectors import proxy
 from connectors.graph.options import GraphOptions
 from crm_sync.core.errors import CrmSyncError, Refused, Unreachable
 
@@ -64,10 +65,10 @@ class Transport:
             except _DIED as failure:
                 self.close()
                 if last:
-                    raise self._error(failure) from failure
+                    raise self._error(failure, url) from failure
             except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as failure:
                 self.close()
-                raise self._error(failure) from failure
+                raise self._error(failure, url) from failure
         raise AssertionError
 
     def ask_once(
@@ -78,7 +79,7 @@ class Transport:
             return self._ask(method, url, headers, content)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as failure:
             self.close()
-            raise self._error(failure) from failure
+            raise self._error(failure, url) from failure
         except BaseException:
             self.close()
             raise
@@ -124,6 +125,7 @@ class Transport:
 
     def _connect(self) -> httpx2.Client:
         options = self._options
+        proxy.check_environment(self._account)
         verify: ssl.SSLContext | bool = True
         if options.ca_file is not None:
             verify = ssl.create_default_context(cafile=str(options.ca_file))
@@ -132,7 +134,7 @@ class Transport:
         limits = httpx2.Limits(max_connections=2, max_keepalive_connections=2)
         return httpx2.Client(verify=verify, timeout=timeout, limits=limits)
 
-    def _error(self, failure: BaseException) -> CrmSyncError:
+    def _error(self, failure: BaseException, url: str) -> CrmSyncError:
         """Why there was no answer."""
         where, causes = self._account, list(_causes(failure))
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
@@ -146,14 +148,16 @@ class Transport:
         if isinstance(failure, httpx2.InvalidURL | httpx2.UnsupportedProtocol):
             what, advice = "the address is none", "Check base_url."
             return Refused(what, where=where, advice=advice, kind="settings")
-        if any(isinstance(cause, socket.gaierror) for cause in causes):
-            what, advice = "Microsoft's host is not found", "Check the name servers."
-        elif isinstance(failure, httpx2.TimeoutException):
-            what, advice = "Microsoft is silent", "Trying again later."
-        else:
-            what = "the connection to Microsoft failed"
-            advice = "Check network and proxy; trying again later."
+        what, advice = proxy.trouble(url, causes) or _silence(failure, causes)
         return Unreachable(what, where=where, advice=advice, kind="network", scope="host")
+
+
+def _silence(failure: BaseException, causes: Sequence[BaseException]) -> tuple[str, str]:
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return "Microsoft's host is not found", "Check the name servers."
+    if isinstance(failure, httpx2.TimeoutException):
+        return "Microsoft is silent", "Trying again later."
+    return "the connection to Microsoft failed", "Check network and proxy; trying again later."
 
 
 def _causes(failure: BaseException | None) -> Iterator[BaseException]:

@@ -7,7 +7,7 @@ address or nowhere. What a provider said never leaves this package but as words 
 import json
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from connectors import proxy
 from crm_sync.core.errors import CrmSyncError, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -56,14 +57,15 @@ class Answer:
 
 
 def post(url: str, form: Mapping[str, str], *, ca_file: Path | None, where: str) -> Answer:
-    """Posts a form. Raises `Unreachable`, or `Refused` for a certificate that is not to be trusted.
+    """Posts a form, by the proxy of HTTPS_PROXY where there is one.
 
-    `where` names the account in errors.
+    `where` names the account in errors. Raises `Unreachable`; `Refused` for a certificate that is
+    not to be trusted, and for files and variables that make no sense.
     """
     import httpx2  # noqa: PLC0415  # 0.2 s that commands without a sign-in need not spend
 
     _keep_the_library_quiet()
-    host = urlsplit(url).netloc
+    proxy.check_environment(where)
     try:
         timeout = httpx2.Timeout(SILENCE, connect=CONNECT)
         with (
@@ -72,7 +74,7 @@ def post(url: str, form: Mapping[str, str], *, ca_file: Path | None, where: str)
         ):
             body = _read(response)
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
-        raise _broken(error, host, where) from None
+        raise _broken(error, url, where) from None
     return Answer(response.status_code, _object(body), response.headers.get("Retry-After", "")[:40])
 
 
@@ -95,15 +97,9 @@ def _object(body: bytes) -> Mapping[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def _broken(error: Exception, host: str, where: str) -> CrmSyncError:
+def _broken(error: Exception, url: str, where: str) -> CrmSyncError:
     """Why there was no answer; the library's own words are left out, they may quote the request."""
-    import httpx2  # noqa: PLC0415  # loaded by now
-
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and len(causes) < 10:  # noqa: PLR2004  # chains are short
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
+    host, causes = urlsplit(url).netloc, list(_causes(error))
     if any(isinstance(one, ssl.SSLCertVerificationError) for one in causes):
         advice = "Behind a proxy that opens TLS, name its authority's file as ca_file."
         what = f"the certificate of {host} can't be verified"
@@ -112,12 +108,24 @@ def _broken(error: Exception, host: str, where: str) -> CrmSyncError:
         what = "the file of the certificate authority can't be read"
         advice = "Check ca_file and who may read it."
         return Refused(what, where=where, advice=advice, kind="settings")
-    if any(isinstance(one, httpx2.TimeoutException | TimeoutError) for one in causes):
-        what = f"{host} is silent"
-    else:
-        what = f"there is no connection to {host}"
-    advice = "Signing in is tried again later."
+    what, advice = proxy.trouble(url, causes) or _silence(host, causes)
     return Unreachable(what, where=where, advice=advice, kind="network", scope="host")
+
+
+def _silence(host: str, causes: Sequence[BaseException]) -> tuple[str, str]:
+    import httpx2  # noqa: PLC0415  # loaded by now
+
+    is_silent = any(isinstance(one, httpx2.TimeoutException | TimeoutError) for one in causes)
+    what = f"{host} is silent" if is_silent else f"there is no connection to {host}"
+    return what, "Signing in is tried again later."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(10):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:

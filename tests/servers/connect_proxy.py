@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 
 @dataclass
 class ConnectProxy:
-    """`asked` are the targets of CONNECT; `user` and `password` are wanted where they are set."""
+    """`asked` are the targets of CONNECT; `user` and `password` are wanted where they are set.
+
+    `hosts` are names that nobody else knows, with their addresses; `status` is what it answers.
+    """
 
     port: int
     user: str = ""
     password: str = ""
     asked: list[str] = field(default_factory=list)
+    hosts: dict[str, str] = field(default_factory=dict)
+    status: int = 200
 
     @property
     def url(self) -> str:
@@ -34,8 +39,11 @@ class ConnectProxy:
                 return
             assert verb == "CONNECT"
             self.asked.append(target)
+            if self.status != 200:
+                client.sendall(f"HTTP/1.1 {self.status} Words of the proxy\r\n\r\n".encode())
+                return
             host, _, port = target.rpartition(":")
-            with socket.create_connection((host, int(port)), 5) as server:
+            with socket.create_connection((self.hosts.get(host, host), int(port)), 5) as server:
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 back = threading.Thread(target=_pass_on, args=(server, client), daemon=True)
                 back.start()

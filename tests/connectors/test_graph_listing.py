@@ -8,17 +8,8 @@ from connectors.graph import listing
 from crm_sync.core.errors import Throttled
 from crm_sync.core.records import MOST_OCTETS, Locator
 from crm_sync.testing.source_contract import Ledger
-from tests.servers.graph import running
-from tests.servers.graph_account import NOW, Account, poll, stream_of
+from tests.servers.graph_account import NOW, poll, stream_of
 from tests.servers.graph_http import throttled
-
-
-@pytest.fixture
-def account():
-    with running() as graph:
-        account = Account(graph)
-        yield account
-        account.close()
 
 
 def held(source, since=None):

@@ -24,11 +24,6 @@ def account():
         assert {asked.method for asked in graph.asked} <= {"GET"}
 
 
-@pytest.fixture
-def graph(account):
-    return account.graph
-
-
 def test_a_poll_of_all_folders_is_one_request(account, graph):
     account.deliver(1)
     source = account.source()

@@ -8,25 +8,11 @@ import pytest
 from crm_sync.core.errors import InDoubt, Refused, Throttled, Unreachable
 from crm_sync.testing.sender_contract import COPY, DRAFT
 from crm_sync.testing.source_contract import Ledger
-from tests.servers.graph import running
-from tests.servers.graph_account import NOW, Account, poll
+from tests.servers.graph_account import NOW, poll
 from tests.servers.graph_http import Reply, problem
 
 OURS = replace(DRAFT, headers=(("X-CRM-Sync-Id", DRAFT.message_id),))
 DRAFTS = "AQMk-drafts"
-
-
-@pytest.fixture
-def account():
-    with running() as graph:
-        account = Account(graph)
-        yield account
-        account.close()
-
-
-@pytest.fixture
-def graph(account):
-    return account.graph
 
 
 class Sending:

@@ -14,16 +14,7 @@ from connectors.graph import MAILBOX
 from crm_sync.core.errors import Refused, Throttled, Unreachable, UsageError
 from crm_sync.testing.source_contract import Ledger
 from tests.servers.entra import SECRET
-from tests.servers.graph import running
-from tests.servers.graph_account import ACCOUNT, NOW, Account, numbers, poll
-
-
-@pytest.fixture
-def account():
-    with running() as graph:
-        account = Account(graph)
-        yield account
-        account.close()
+from tests.servers.graph_account import ACCOUNT, NOW, numbers, poll
 
 
 @pytest.fixture

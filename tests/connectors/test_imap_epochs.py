@@ -1,76 +1,34 @@
 """Numbers that change their meaning: UIDVALIDITY in circles, recycled UIDs, stand-ins for mails."""
 
 import re
-import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.imap import KIND
 from connectors.imap.cursor import Cursor
 from crm_sync.core.errors import Unreachable
-from crm_sync.core.records import MailItem, UnreadableItem
-from crm_sync.ports import Surroundings
-from crm_sync.testing.clock import FixedClock
+from crm_sync.core.records import UnreadableItem
 from crm_sync.testing.source_contract import Ledger, pull
-from tests.servers.dovecot import PASSWORD
-from tests.servers.recording_proxy import RecordingProxy
+from tests.connectors.imap_parts import numbered_mail, poll, subjects, swap_inbox
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 @pytest.fixture
-def proxy(dovecot):
-    with RecordingProxy(dovecot.host, dovecot.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def user(dovecot):
-    name = f"karin-{uuid.uuid4().hex[:8]}"
-    dovecot.add_user(name)
+def user(user, dovecot):
     for number in range(1, 6):
-        dovecot.append(name, "INBOX", a_mail(number), NOW)
-    return name
+        dovecot.append(user, "INBOX", numbered_mail(number), NOW)
+    return user
 
 
 @pytest.fixture
-def clock():
-    return FixedClock(NOW)
+def source(connect):
+    return connect(page_size=2, folders=["INBOX"])
 
 
-@pytest.fixture
-def source(proxy, user, clock):
-    options = KIND.options(
-        host=proxy.host,
-        port=proxy.port,
-        security="none",
-        username=user,
-        password=PASSWORD,
-        page_size=2,
-        folders=["INBOX"],
-    )
-    source = KIND.build(options, Surroundings("karin/imap", clock, UTC))
-    yield source
-    source.close()
-    assert proxy.only_read(), proxy.verbs()
-
-
-def a_mail(number: int, headers: str = "") -> bytes:
-    return (
-        f"From: lena@nordvik.example\r\nSubject: m{number}\r\n{headers}"
-        f"Message-ID: <{number}@nordvik.example>\r\n\r\ntext {number}\r\n"
-    ).encode()
-
-
-def poll(source, ledger):
-    (inbox,) = source.streams()
-    return pull(source, inbox, ledger)
-
-
-def subjects(items):
-    return sorted(i.envelope.subject for i in items if isinstance(i, MailItem))
+def sorted_subjects(items):
+    return sorted(subjects(items))
 
 
 class Validity:
@@ -122,7 +80,7 @@ def flapped(source, proxy, clock):
 
 def test_while_it_rests_nothing_is_pulled_or_stored(source, proxy, clock, dovecot, user):
     _, ledger = flapped(source, proxy, clock)
-    dovecot.append(user, "INBOX", a_mail(6), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(6), NOW)
     before = ledger.cursor
     for _ in range(3):
         clock.advance(MINUTE)
@@ -136,10 +94,10 @@ def test_a_number_that_holds_still_is_believed_and_everything_comes_once(
     source, proxy, clock, dovecot, user
 ):
     _, ledger = flapped(source, proxy, clock)
-    dovecot.append(user, "INBOX", a_mail(6), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(6), NOW)
     clock.advance(HOUR)
     assert poll(source, ledger)[0].reset
-    assert subjects(ledger.items) == [f"m{n}" for n in range(1, 7)]
+    assert sorted_subjects(ledger.items) == [f"m{n}" for n in range(1, 7)]
     assert poll(source, ledger) == []
 
 
@@ -147,10 +105,10 @@ def test_the_number_we_know_is_pulled_at_once_when_it_is_told_again(
     source, proxy, clock, dovecot, user
 ):
     validity, ledger = flapped(source, proxy, clock)
-    dovecot.append(user, "INBOX", a_mail(6), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(6), NOW)
     validity.value = 5
     assert not any(page.reset for page in poll(source, ledger))
-    assert subjects(ledger.items) == ["m6"]
+    assert sorted_subjects(ledger.items) == ["m6"]
 
 
 def test_a_folder_that_goes_on_flapping_rests_longer_and_longer(source, proxy, clock):
@@ -170,7 +128,7 @@ def test_a_folder_that_goes_on_flapping_rests_longer_and_longer(source, proxy, c
     assert untils[-1] > 6 * HOUR
     clock.advance(13 * HOUR)
     poll(source, ledger)
-    assert subjects(ledger.items) == [f"m{n}" for n in range(1, 6)]
+    assert sorted_subjects(ledger.items) == [f"m{n}" for n in range(1, 6)]
 
 
 def test_changes_on_different_days_are_no_flapping(source, proxy, clock):
@@ -188,7 +146,7 @@ def test_a_renumbered_folder_is_read_as_far_back_as_at_first(source, proxy, cloc
     validity.value = 7
     ledger.items.clear()
     poll(source, ledger)
-    assert subjects(ledger.items) == [f"m{n}" for n in range(1, 6)]
+    assert sorted_subjects(ledger.items) == [f"m{n}" for n in range(1, 6)]
 
 
 # -- the same UIDVALIDITY, other mails ---------------------------------------------------------------
@@ -197,17 +155,8 @@ def test_a_renumbered_folder_is_read_as_far_back_as_at_first(source, proxy, cloc
 def recycled(dovecot, user, proxy, numbers):
     """A folder of the same UIDVALIDITY with mails of these numbers stands in for INBOX."""
     for number in numbers:
-        dovecot.append(user, "Other", a_mail(number), NOW)
-    inbox, other = (dovecot.uidvalidity(user, name) for name in ("INBOX", "Other"))
-    names = {b"INBOX": b"Other", b"Other": b"INBOX"}
-    proxy.on_answer = lambda line: (
-        re.sub(
-            rb"\b(INBOX|Other)\b",
-            lambda found: names[found[1]],
-            line.replace(b"%d" % other, b"%d" % inbox),
-        )
-        + b"\r\n"
-    )
+        dovecot.append(user, "Other", numbered_mail(number), NOW)
+    swap_inbox(dovecot, user, proxy)
     proxy.rewrite = lambda line: line.replace(b'"INBOX"', b'"Other"')
 
 
@@ -217,13 +166,13 @@ def test_other_mails_under_the_same_numbers_are_noticed_and_pulled(
 ):
     ledger = Ledger()
     poll(source, ledger)
-    dovecot.append(user, "INBOX", a_mail(6), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(6), NOW)
     poll(source, ledger)
     ledger.items.clear()
     recycled(dovecot, user, proxy, range(50, 50 + count))
     pages = poll(source, ledger)
     assert pages[0].reset
-    assert subjects(ledger.items) == [f"m{n}" for n in range(50, 50 + count)]
+    assert sorted_subjects(ledger.items) == [f"m{n}" for n in range(50, 50 + count)]
 
 
 def lower_uidnext(proxy, uidnext):
@@ -249,7 +198,7 @@ def test_numbers_of_deleted_mails_that_are_given_out_again_hide_nothing(
     assert ledger.items == []
     assert poll(source, ledger) == []
     # The next mail gets the number of the deleted one.
-    dovecot.append(user, "INBOX", a_mail(6), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(6), NOW)
     proxy.rewrite = lambda line: line.replace(b"UID FETCH 5 ", b"UID FETCH 6 ")
     proxy.on_answer = lambda line: (
         re.sub(rb"UIDNEXT \d+", b"UIDNEXT 6", line)
@@ -258,7 +207,7 @@ def test_numbers_of_deleted_mails_that_are_given_out_again_hide_nothing(
         + b"\r\n"
     )
     poll(source, ledger)
-    assert subjects(ledger.items) == ["m6"]
+    assert sorted_subjects(ledger.items) == ["m6"]
 
 
 def test_a_uidnext_that_lags_behind_is_no_new_beginning(source, proxy, dovecot, user):
@@ -266,9 +215,9 @@ def test_a_uidnext_that_lags_behind_is_no_new_beginning(source, proxy, dovecot, 
     poll(source, ledger)
     lower_uidnext(proxy, lambda: 4)
     assert poll(source, ledger) == []
-    dovecot.append(user, "INBOX", a_mail(6), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(6), NOW)
     (page,) = poll(source, ledger)
-    assert subjects(page.items) == ["m6"]
+    assert sorted_subjects(page.items) == ["m6"]
 
 
 def test_a_folder_that_was_emptied_begins_anew_without_a_loss(source, proxy, dovecot, user):
@@ -278,10 +227,10 @@ def test_a_folder_that_was_emptied_begins_anew_without_a_loss(source, proxy, dov
     lower_uidnext(proxy, lambda: 1)
     poll(source, ledger)
     proxy.on_answer = None
-    dovecot.append(user, "INBOX", a_mail(6), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(6), NOW)
     ledger.items.clear()
     poll(source, ledger)
-    assert subjects(ledger.items) == ["m6"]
+    assert sorted_subjects(ledger.items) == ["m6"]
 
 
 def test_a_known_mail_that_breaks_the_conversation_now_keeps_no_other_back(
@@ -290,10 +239,10 @@ def test_a_known_mail_that_breaks_the_conversation_now_keeps_no_other_back(
     ledger = Ledger()
     poll(source, ledger)
     ledger.items.clear()
-    dovecot.append(user, "INBOX", a_mail(6), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(6), NOW)
     proxy.on_answer = lambda line: b"* BYE internal error\r\n" if b"(UID 4 " in line else None
     poll(source, ledger)
-    assert subjects(ledger.items) == ["m6"]
+    assert sorted_subjects(ledger.items) == ["m6"]
     assert poll(source, ledger) == []
 
 
@@ -316,10 +265,10 @@ def test_no_message_id_that_a_sender_can_think_of_makes_a_folder_begin_anew(
     ledger = Ledger()
     poll(source, ledger)
     ledger.items.clear()
-    dovecot.append(user, "INBOX", a_mail(6), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(6), NOW)
     (page,) = poll(source, ledger)
     assert not page.reset
-    assert subjects(ledger.items) == ["m6"]
+    assert sorted_subjects(ledger.items) == ["m6"]
 
 
 # -- stand-ins -------------------------------------------------------------------------------------
@@ -338,7 +287,7 @@ def test_a_stand_in_of_exchange_is_unreadable_and_the_mail_comes_when_it_is_ther
     dovecot.append(user, "INBOX", STAND_IN, NOW)
     ledger = Ledger()
     poll(source, ledger)
-    assert len(subjects(ledger.items)) == 5
+    assert len(sorted_subjects(ledger.items)) == 5
     (stand_in,) = [i for i in ledger.items if isinstance(i, UnreadableItem)]
     assert "placeholder" in stand_in.reason
     assert poll(source, ledger) == []
@@ -350,7 +299,7 @@ def test_a_stand_in_of_exchange_is_unreadable_and_the_mail_comes_when_it_is_ther
     clock.advance(DAY)
     poll(source, ledger)
     assert [i.key for i in ledger.items] == [stand_in.key]
-    assert subjects(ledger.items)[0].startswith("Offert")
+    assert sorted_subjects(ledger.items)[0].startswith("Offert")
 
 
 def same_length(old: bytes, new: bytes):
@@ -361,11 +310,11 @@ def test_a_mail_about_such_a_failure_is_a_mail(source, dovecot, user):
     subject = (
         "Subject: Re: Retrieval using the IMAP4 protocol failed for the following message: 7\r\n"
     )
-    raw = a_mail(6).replace(b"Subject: m6\r\n", subject.encode())
+    raw = numbered_mail(6).replace(b"Subject: m6\r\n", subject.encode())
     dovecot.append(user, "INBOX", raw, NOW)
     ledger = Ledger()
     poll(source, ledger)
-    assert len(subjects(ledger.items)) == 6
+    assert len(sorted_subjects(ledger.items)) == 6
 
 
 @pytest.mark.parametrize("size", [0, 7, 999_999_999])

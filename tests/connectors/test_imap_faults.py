@@ -1,65 +1,32 @@
 """Servers that lie, stumble and break off: one bad message costs nothing but itself."""
 
 import re
-import uuid
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.imap import KIND
 from crm_sync.core.errors import Throttled, Unreachable
 from crm_sync.core.records import MailItem, UnreadableItem
-from crm_sync.ports import Surroundings
-from crm_sync.testing.clock import FixedClock
 from crm_sync.testing.source_contract import Ledger, pull
-from tests.servers.dovecot import PASSWORD
-from tests.servers.recording_proxy import RecordingProxy
+from tests.connectors.imap_parts import fill_inbox, numbered_mail, subjects, swap_inbox, uids
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 COUNT = 12
 
 
 @pytest.fixture
-def proxy(dovecot):
-    with RecordingProxy(dovecot.host, dovecot.port) as proxy:
-        yield proxy
+def user(user, dovecot):
+    fill_inbox(dovecot, user, COUNT, NOW)
+    return user
 
 
 @pytest.fixture
-def clock():
-    return FixedClock(NOW)
-
-
-@pytest.fixture
-def user(dovecot):
-    name = f"karin-{uuid.uuid4().hex[:8]}"
-    dovecot.seed(name, "INBOX", ((a_mail(n), NOW) for n in range(1, COUNT + 1)))
-    assert dovecot.uids(name, "INBOX") == list(range(1, COUNT + 1))
-    return name
-
-
-@pytest.fixture
-def connect(proxy, user, clock):
-    opened = []
-
+def connect(connect):
     def build(silence=10.0):
-        options = KIND.options(
-            host=proxy.host,
-            port=proxy.port,
-            security="none",
-            username=user,
-            password=PASSWORD,
-            page_size=5,
-            timeouts={"connect": 5, "read": silence, "answer": 20},
-        )
-        opened.append(KIND.build(options, Surroundings("karin/imap", clock, UTC)))
-        return opened[-1]
+        return connect(page_size=5, timeouts={"connect": 5, "read": silence, "answer": 20})
 
-    yield build
-    for source in opened:
-        source.close()
-    assert proxy.only_read(), proxy.verbs()
+    return build
 
 
 @pytest.fixture
@@ -67,21 +34,10 @@ def source(connect):
     return connect()
 
 
-def a_mail(number: int) -> bytes:
-    return (
-        f"From: lena@nordvik.example\r\nSubject: m{number}\r\n"
-        f"Message-ID: <{number}@nordvik.example>\r\n\r\ntext {number}\r\n"
-    ).encode()
-
-
 def poll(source, ledger):
     inbox = source.streams()[0]
     assert inbox.name == "INBOX"
     return pull(source, inbox, ledger)
-
-
-def uids(items):
-    return [int(i.key.partition(":")[2]) for i in items]
 
 
 def readable(ledger):
@@ -213,18 +169,23 @@ def test_a_cut_after_any_byte_of_the_conversation_loses_and_doubles_nothing(sour
         assert sorted(b.text for b in bodies) == sorted(f"text {n}" for n in ALL)
 
 
-def test_a_message_announced_but_not_handed_out_is_asked_for_again(source, proxy, clock):
-    swallowing = [False]
+def swallowing(uid: int):
+    """Drops the response for a UID: its first line, its literal, its last line."""
+    dropping = False
 
     def swallow(line: bytes) -> bytes | None:
-        """Drops the response for UID 7: its first line, its literal, its last line."""
-        if line.startswith(b"* 7 FETCH"):
-            swallowing[0] = True
+        nonlocal dropping
+        if line.startswith(b"* %d FETCH" % uid):
+            dropping = True
         elif line.startswith((b"* ", b"C")):
-            swallowing[0] = False
-        return b"" if swallowing[0] else None
+            dropping = False
+        return b"" if dropping else None
 
-    proxy.on_answer = swallow
+    return swallow
+
+
+def test_a_message_announced_but_not_handed_out_is_asked_for_again(source, proxy, clock):
+    proxy.on_answer = swallowing(7)
     ledger = Ledger()
     poll(source, ledger)
     assert readable(ledger) == [u for u in ALL if u != 7]
@@ -237,16 +198,7 @@ def test_a_message_announced_but_not_handed_out_is_asked_for_again(source, proxy
 
 
 def test_a_message_never_handed_out_is_reported_in_the_end(source, proxy, clock):
-    swallowing = [False]
-
-    def swallow(line: bytes) -> bytes | None:
-        if line.startswith(b"* 7 FETCH"):
-            swallowing[0] = True
-        elif line.startswith((b"* ", b"C")):
-            swallowing[0] = False
-        return b"" if swallowing[0] else None
-
-    proxy.on_answer = swallow
+    proxy.on_answer = swallowing(7)
     ledger = Ledger()
     for _ in range(8):
         poll(source, ledger)
@@ -261,7 +213,7 @@ def test_a_message_that_turns_up_late_below_uidnext_is_not_lost(
     ledger = Ledger()
     poll(source, ledger)
     for number in (13, 14):
-        dovecot.append(user, "INBOX", a_mail(number), NOW)
+        dovecot.append(user, "INBOX", numbered_mail(number), NOW)
 
     def hide(line: bytes) -> bytes | None:
         if line.startswith(b"* ESEARCH"):
@@ -288,7 +240,7 @@ def test_servers_that_do_not_tell_uidnext_or_uidvalidity_are_pulled_too(
     poll(source, ledger)
     assert readable(ledger) == ALL
     assert poll(source, ledger) == []
-    dovecot.append(user, "INBOX", a_mail(13), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(13), NOW)
     poll(source, ledger)
     assert readable(ledger) == [*ALL, 13]
     bodies = source.read(ledger.locators(source.streams()[0])[-1:])
@@ -298,25 +250,14 @@ def test_servers_that_do_not_tell_uidnext_or_uidvalidity_are_pulled_too(
 def test_numbers_given_anew_under_the_same_uidvalidity_are_noticed(source, proxy, dovecot, user):
     ledger = Ledger()
     poll(source, ledger)
-    validity = dovecot.uidvalidity(user, "INBOX")
-    dovecot.append(user, "Other", a_mail(50), NOW)
-    dovecot.append(user, "Other", a_mail(51), NOW)
-    other = dovecot.uidvalidity(user, "Other")
-    proxy.on_command = lambda line: None
-    swap = {b"INBOX": b"Other", b"Other": b"INBOX"}
-    proxy.on_answer = lambda line: (
-        re.sub(
-            rb"\b(INBOX|Other)\b",
-            lambda m: swap[m[1]],
-            line.replace(b"%d" % other, b"%d" % validity),
-        )
-        + b"\r\n"
-    )
+    for number in (50, 51):
+        dovecot.append(user, "Other", numbered_mail(number), NOW)
+    swap_inbox(dovecot, user, proxy)
     proxy.rewrite = lambda line: line.replace(b'EXAMINE "INBOX"', b'EXAMINE "Other"')
     ledger.items.clear()
     pages = poll(source, ledger)
     assert pages[0].reset
-    assert [i.envelope.subject for i in ledger.items] == ["m50", "m51"]
+    assert subjects(ledger.items) == ["m50", "m51"]
 
 
 @pytest.mark.parametrize(
@@ -354,7 +295,7 @@ def test_a_message_that_is_refused_alone_is_reported_when_it_is_refused_again(
 ):
     ledger = Ledger()
     poll(source, ledger)
-    dovecot.append(user, "INBOX", a_mail(13), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(13), NOW)
     proxy.on_command = refusing(13)
     poll(source, ledger)
     assert unreadable(ledger) == []

@@ -1,77 +1,38 @@
 """History: newest first, resumable at any page, never in the way of what is new, in daily shares."""
 
 import json
-import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from pydantic import ValidationError
 
-from connectors.imap import KIND
 from connectors.imap.gmail import GmailOptions
 from connectors.imap.options import ImapOptions
 from connectors.imap.searching import falling
 from connectors.imap.uids import ranges
-from crm_sync.ports import Metered, Surroundings
-from crm_sync.testing.clock import FixedClock
+from crm_sync.ports import Metered
 from crm_sync.testing.source_contract import Ledger, pull
-from tests.servers.dovecot import PASSWORD
-from tests.servers.recording_proxy import RecordingProxy
+from tests.connectors.imap_parts import fill_inbox, numbered_mail, uids, uids_of
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 COUNT = 11
 
 
 @pytest.fixture
-def proxy(dovecot):
-    with RecordingProxy(dovecot.host, dovecot.port) as proxy:
-        yield proxy
+def user(user, dovecot):
+    fill_inbox(dovecot, user, COUNT, NOW)
+    return user
 
 
 @pytest.fixture
-def user(dovecot):
-    name = f"karin-{uuid.uuid4().hex[:8]}"
-    dovecot.seed(name, "INBOX", ((a_mail(n), NOW) for n in range(1, COUNT + 1)))
-    assert dovecot.uids(name, "INBOX") == list(range(1, COUNT + 1))
-    return name
-
-
-@pytest.fixture
-def clock():
-    return FixedClock(NOW)
-
-
-@pytest.fixture
-def connect(proxy, user, clock):
-    opened = []
-
-    def build(**options):
-        given = {"host": proxy.host, "port": proxy.port, "security": "none", "page_size": 3}
-        given |= {"username": user, "password": PASSWORD, "folders": ["INBOX"], **options}
-        source = KIND.build(KIND.options(**given), Surroundings("karin/imap", clock, UTC))
-        opened.append(source)
-        return source
-
-    yield build
-    for source in opened:
-        source.close()
-    assert proxy.only_read(), proxy.verbs()
-
-
-def a_mail(number: int, size: int = 0) -> bytes:
-    return (
-        f"From: lena@nordvik.example\r\nSubject: m{number}\r\n"
-        f"Message-ID: <{number}@nordvik.example>\r\n\r\ntext {number}\r\n{'x' * size}\r\n"
-    ).encode()
+def connect(connect):
+    return partial(connect, page_size=3, folders=["INBOX"])
 
 
 def inbox_of(source):
     (inbox,) = source.streams()
     return inbox
-
-
-def uids(items):
-    return [int(item.key.partition(":")[2]) for item in items]
 
 
 def poll(source, ledger):
@@ -92,7 +53,7 @@ def test_history_comes_newest_first_in_pages_that_say_so(connect):
 def test_what_arrives_later_is_no_history(dovecot, user, connect):
     source, ledger = connect(), Ledger()
     poll(source, ledger)
-    dovecot.append(user, "INBOX", a_mail(12), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(12), NOW)
     (page,) = pull(source, inbox_of(source), ledger)
     assert uids(page.items) == [12]
     assert not page.history
@@ -104,7 +65,7 @@ def test_a_crash_after_any_page_goes_on_there_with_what_is_new_first(dovecot, us
     for page in source.pull(inbox_of(source), None, dict):
         first.store(page)
         moments.append(first.copy())
-    dovecot.append(user, "INBOX", a_mail(12), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(12), NOW)
     everything = [[9, 10, 11], [6, 7, 8], [3, 4, 5], [1, 2]]
     for done, moment in enumerate(moments, 1):
         assert poll(connect(), moment) == [[12], *everything[done:]]
@@ -115,11 +76,11 @@ def test_a_crash_after_any_page_goes_on_there_with_what_is_new_first(dovecot, us
 def test_what_arrives_while_history_is_pulled_for_long_does_not_wait_for_its_end(
     dovecot, user, connect, clock
 ):
-    dovecot.seed(user, "INBOX", ((a_mail(n), NOW) for n in range(12, 31)))
+    dovecot.seed(user, "INBOX", ((numbered_mail(n), NOW) for n in range(12, 31)))
     source, ledger = connect(), Ledger()
     pages = source.pull(inbox_of(source), None, dict)
     ledger.store(next(pages))
-    uid = dovecot.append(user, "INBOX", a_mail(31), NOW)
+    uid = dovecot.append(user, "INBOX", numbered_mail(31), NOW)
     clock.advance(timedelta(minutes=2))
     rest = []
     for page in pages:
@@ -193,7 +154,7 @@ def test_without_history_only_what_is_new_comes_and_the_rest_later(dovecot, user
     source.want_history(wanted=False)
     assert poll(source, ledger) == [[]]
     assert poll(source, ledger) == []
-    dovecot.append(user, "INBOX", a_mail(12), NOW)
+    dovecot.append(user, "INBOX", numbered_mail(12), NOW)
     assert poll(source, ledger) == [[12]]
     source.want_history(wanted=True)
     assert poll(source, ledger) == [[9, 10, 11], [6, 7, 8], [3, 4, 5], [1, 2]]
@@ -250,7 +211,7 @@ def test_gmail_leaves_its_users_a_part_of_their_share():
 def held(source, since=None):
     batches = list(source.held(inbox_of(source), since))
     assert all(batches)
-    return [int(key.partition(":")[2]) for batch in batches for key in batch]
+    return [uid for batch in batches for uid in uids_of(batch)]
 
 
 def test_held_tells_the_keys_a_pull_brings_each_once(dovecot, user, connect):
@@ -287,13 +248,9 @@ def test_deletions_meanwhile_make_held_leave_nothing_out(
     assert set(found) >= {n for n in range(1, COUNT + 1) if n not in {2, 3}}
 
 
-def uids_of(keys):
-    return [int(key.partition(":")[2]) for key in keys]
-
-
 def test_held_since_leaves_out_what_is_older_and_never_more(dovecot, user, connect):
     old, older, five, two = (
-        dovecot.append(user, "INBOX", a_mail(days), NOW - timedelta(days=days))
+        dovecot.append(user, "INBOX", numbered_mail(days), NOW - timedelta(days=days))
         for days in (200, 40, 5, 2)
     )
     recent = set(held(connect(), NOW - timedelta(days=3)))
@@ -317,4 +274,4 @@ def test_reading_octets_gives_the_message_itself(connect):
     inbox = inbox_of(source)
     pull(source, inbox, ledger)
     (body,) = source.read(ledger.locators(inbox)[:1], octets=True)
-    assert body.octets == a_mail(9)
+    assert body.octets == numbered_mail(9)

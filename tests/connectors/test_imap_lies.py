@@ -3,15 +3,13 @@
 import select
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
-from connectors.imap import KIND
 from crm_sync.core.errors import CrmSyncError
-from crm_sync.core.records import MailItem
-from crm_sync.ports import Surroundings
-from crm_sync.testing.clock import FixedClock
-from crm_sync.testing.source_contract import Ledger, pull
+from crm_sync.testing.source_contract import Ledger
+from tests.connectors.imap_parts import poll, subjects
 from tests.servers.scripted_imap import FULL, PASSWORD, PLAIN, USER, ScriptedImap
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -26,30 +24,16 @@ def server():
 
 
 @pytest.fixture
-def clock():
-    return FixedClock(NOW)
-
-
-@pytest.fixture
-def connect(server, clock):
-    opened = []
-
-    def build(page_size):
-        options = KIND.options(
-            host=server.host, port=server.port, security="none", username=USER, password=PASSWORD,
-            page_size=page_size, timeouts={"read": 10, "answer": 20},
-        )  # fmt: skip
-        opened.append(KIND.build(options, Surroundings("karin/imap", clock, UTC)))
-        return opened[-1]
-
-    yield build
-    for source in opened:
-        source.close()
+def connect(server, build_imap):
+    return partial(
+        build_imap, host=server.host, port=server.port, security="none", username=USER,
+        password=PASSWORD, timeouts={"read": 10, "answer": 20},
+    )  # fmt: skip
 
 
 @pytest.fixture
 def source(connect):
-    return connect(2)
+    return connect(page_size=2)
 
 
 def deliver(server, *numbers, late=False):
@@ -59,13 +43,8 @@ def deliver(server, *numbers, late=False):
         server.deliver(b"INBOX", raw.encode(), NOW, late=late)
 
 
-def poll(source, ledger):
-    (inbox,) = source.streams()
-    return pull(source, inbox, ledger)
-
-
-def subjects(ledger):
-    return sorted(i.envelope.subject for i in ledger.items if isinstance(i, MailItem))
+def sorted_subjects(ledger):
+    return sorted(subjects(ledger.items))
 
 
 def test_a_server_may_say_ok_and_not_a_word_more(server, source):
@@ -73,7 +52,7 @@ def test_a_server_may_say_ok_and_not_a_word_more(server, source):
     deliver(server, 1, 2, 3)
     ledger = Ledger()
     poll(source, ledger)
-    assert subjects(ledger) == ["m1", "m2", "m3"]
+    assert sorted_subjects(ledger) == ["m1", "m2", "m3"]
     assert server.connections == 1
 
 
@@ -86,7 +65,7 @@ def test_an_honest_server_is_pulled_and_then_left_alone(server, source, capabili
     poll(source, ledger)
     server.history.clear()
     poll(source, ledger)
-    assert subjects(ledger) == ["m1", "m2", "m3"]
+    assert sorted_subjects(ledger) == ["m1", "m2", "m3"]
     assert server.verbs() == (["LIST"] if capabilities is FULL else ["STATUS"])
 
 
@@ -102,7 +81,7 @@ def test_a_message_that_turns_bad_after_it_was_pulled_stops_no_new_one(
     deliver(server, 4)
     clock.advance(HOUR)
     poll(source, ledger)
-    assert subjects(ledger) == ["m1", "m2", "m3", "m4"]
+    assert sorted_subjects(ledger) == ["m1", "m2", "m3", "m4"]
 
 
 def test_a_message_that_turns_up_late_is_pulled_after_all(server, source, clock):
@@ -112,11 +91,11 @@ def test_a_message_that_turns_up_late_is_pulled_after_all(server, source, clock)
     deliver(server, 2, late=True)
     deliver(server, 3)
     poll(source, ledger)
-    assert subjects(ledger) == ["m1", "m3"]
+    assert sorted_subjects(ledger) == ["m1", "m3"]
     server.folders[b"INBOX"].messages[2].late = False
     clock.advance(HOUR)
     poll(source, ledger)
-    assert subjects(ledger) == ["m1", "m2", "m3"]
+    assert sorted_subjects(ledger) == ["m1", "m2", "m3"]
 
 
 def test_a_message_that_was_late_at_the_first_pull_is_held(server, source):
@@ -133,7 +112,7 @@ def test_a_message_that_was_late_at_the_first_pull_is_held(server, source):
 def test_messages_announced_in_masses_that_are_not_there_cost_little(server, connect, clock):
     deliver(server, 1)
     server.lies.phantoms = 50_000
-    source, ledger = connect(500), Ledger()
+    source, ledger = connect(page_size=500), Ledger()
     with pytest.raises(CrmSyncError) as caught:
         for _ in range(3):
             poll(source, ledger)
@@ -143,7 +122,7 @@ def test_messages_announced_in_masses_that_are_not_there_cost_little(server, con
     server.lies.phantoms = 0
     clock.advance(HOUR)
     poll(source, ledger)
-    assert subjects(ledger) == ["m1"]
+    assert sorted_subjects(ledger) == ["m1"]
 
 
 @pytest.mark.parametrize("bye", [True, False])
@@ -152,7 +131,7 @@ def test_an_end_after_any_part_of_the_conversation_loses_and_doubles_nothing(
 ):
     deliver(server, *range(1, 8))
     ledger, after = Ledger(), 40
-    while len(subjects(ledger)) < 7:
+    while len(sorted_subjects(ledger)) < 7:
         server.lies.cut_after, server.lies.bye = after, bye
         with suppress(CrmSyncError):
             poll(source, ledger)
@@ -161,7 +140,7 @@ def test_an_end_after_any_part_of_the_conversation_loses_and_doubles_nothing(
         assert after < 9000
     server.lies.cut_after = None
     poll(source, ledger)
-    assert subjects(ledger) == [f"m{n}" for n in range(1, 8)]
+    assert sorted_subjects(ledger) == [f"m{n}" for n in range(1, 8)]
 
 
 def test_news_beside_the_plus_of_idle_wake_the_poll(server, source):

@@ -1,6 +1,6 @@
 """Waiting for mail by NOTIFY: what is news, and the dangers that IDLE has too."""
 
-import socket
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -8,42 +8,23 @@ from connectors.imap.folders import Status
 from connectors.imap.hearing import PATIENCE, REFRESH
 from connectors.imap.notifying import NotifyWatch
 from crm_sync.core.errors import Unreachable
+from tests.connectors.watch_parts import Peer
 
 
-class Notifier:
-    """The server's end of a watch."""
+class Notifier(Peer):
+    """The server's end of a watch by NOTIFY."""
 
-    def __init__(self, **options):
-        ours, self.sock = socket.socketpair()
-        self.sock.settimeout(5)
-        self.heard = b""
-        received = options.pop("received", b"")
+    def __init__(self, received=b"", **options):
         told = {b"INBOX": Status(7, 8), b"Sent": Status(9, 3)}
-        self.watch = NotifyWatch(ours, received, told, where="imap.example", **options)
-
-    def say(self, data: bytes) -> bool:
-        self.sock.sendall(data)
-        return self.watch.ready()
-
-    def hears(self, line: bytes) -> None:
-        while not self.heard.endswith(b"\r\n"):
-            self.heard += self.sock.recv(1000)
-        assert self.heard == line
-        self.heard = b""
+        super().__init__(
+            lambda ours: NotifyWatch(ours, received, told, where="imap.example", **options)
+        )
 
 
 @pytest.fixture
 def notifier():
-    peers = []
-
-    def build(**options):
-        peers.append(Notifier(**options))
-        return peers[-1]
-
-    yield build
-    for each in peers:
-        each.watch.close()
-        each.sock.close()
+    with ExitStack() as notifiers:
+        yield lambda **options: notifiers.enter_context(closing(Notifier(**options)))
 
 
 def test_only_a_higher_number_is_news_in_whatever_pieces_and_words_it_comes(notifier):

@@ -1,18 +1,10 @@
 """The message itself, cut, for those that understand more of it than its text."""
 
-import uuid
-from datetime import UTC, datetime
-
 import pytest
 
-from connectors.imap import KIND
 from crm_sync.core.records import Locator, MailItem
-from crm_sync.ports import Surroundings
-from crm_sync.testing.clock import FixedClock
 from crm_sync.testing.source_contract import Ledger, locate, pull
-from tests.servers.dovecot import PASSWORD
 
-NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 HEAD = (
     b"From: lena@nordvik.example\r\nTo: karin@acme.example\r\nSubject: hej\r\n"
     b"Message-ID: <%d@nordvik.example>\r\nDate: Sun, 1 Mar 2026 09:30:00 +0100\r\n"
@@ -22,16 +14,8 @@ BODY = b"--x\r\nContent-Type: text/plain\r\n\r\ntext\r\n--x\r\n\r\nmore\r\n--x--
 
 
 @pytest.fixture
-def mailbox(dovecot):
-    user = f"karin-{uuid.uuid4().hex[:8]}"
-    dovecot.add_user(user)
-    options = KIND.options(
-        host=dovecot.host, port=dovecot.port, security="none", username=user, password=PASSWORD,
-        since="all",
-    )  # fmt: skip
-    source = KIND.build(options, Surroundings("karin/imap", FixedClock(NOW), UTC))
-    yield dovecot, user, source
-    source.close()
+def mailbox(dovecot, user, connect):
+    return dovecot, user, connect(since="all")
 
 
 def test_octets_are_the_message_as_it_was_delivered(mailbox):

@@ -3,18 +3,15 @@
 import socket
 import threading
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imapclient.response_parser import parse_fetch_response
 
-from connectors.imap import folders, uids
 from connectors.imap.bodystructure import read_structure
-from connectors.imap.cursor import Cursor, Gap, History
 from connectors.imap.headers import item_of, parse_date, parse_date_tolerantly
-from connectors.imap.hint import hint_of, read_hint
 from connectors.imap.session import items_of
 from connectors.imap.tokens import DEEPEST, Unparsable, tokens
 from connectors.imap.wire import (
@@ -26,8 +23,7 @@ from connectors.imap.wire import (
     line,
     quoted,
 )
-from crm_sync.core.errors import CursorLost
-from crm_sync.core.records import Envelope, MailItem, UnreadableItem
+from crm_sync.core.records import MailItem, UnreadableItem
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -269,162 +265,3 @@ def test_a_broken_structure_is_unparsable_or_read_in_part(text):
 def test_parts_nested_too_deep_are_unparsable():
     with pytest.raises(Unparsable):
         structure(b"(" * 60 + PLAIN + b' "mixed")' * 60)
-
-
-# -- UIDs, cursors, hints ------------------------------------------------------------------------
-
-
-@given(st.sets(st.integers(1, 300), max_size=80))
-def test_a_set_of_uids_survives_the_wire(numbers):
-    if numbers:
-        text = uids.write_set(sorted(numbers)).decode()
-        assert [u for part in uids.read_set(text) for u in part] == sorted(numbers)
-
-
-@given(st.sets(st.integers(1, 300), max_size=80), st.integers(1, 300), st.integers(1, 40))
-def test_pages_hold_each_uid_from_the_first_on_once(numbers, first, size):
-    pages = list(uids.pages(uids.since(uids.ranges(numbers), first), size))
-    assert [u for page in pages for u in page] == sorted(n for n in numbers if n >= first)
-    assert all(len(page) <= size for page in pages)
-
-
-def test_500_large_uids_fit_into_a_command():
-    assert len(uids.write_set(range(2**32 - 1001, 2**32 - 1, 2))) < 8000
-
-
-@given(st.sets(st.integers(1, 2**32 - 1), max_size=5), st.integers(0, 2**32), st.booleans())
-def test_a_cursor_survives_being_stored(gaps, next_uid, begun):
-    cursor = Cursor(7, next_uid)
-    cursor.history, cursor.since = (History(9, 2), NOW) if begun else (None, None)
-    for uid in gaps:
-        cursor.gaps[uid] = Gap.new("silent", NOW)
-    assert Cursor.loads(cursor.dumps()) == cursor
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"v":3,"validity":1,"next":1}',
-        '{"v":2,"validity":1,"next":1,"history":[9]}',
-        '{"v":2,"validity":1,"next":1,"anchors":[[1,2,3]]}',
-        '{"v":2,"validity":1,"next":1,"resets":["now"]}',
-        '{"v":2,"validity":1,"next":1,"since":7}',
-        '{"v":1,"validity":-1,"next":1}',
-        '{"v":1,"validity":1,"next":1.5}',
-        '{"v":1,"validity":1,"next":1,"gaps":[[1]]}',
-        '{"v":1,"validity":1,"next":1,"gaps":[[1,"silent",0,1e400]]}',
-        '{"v":1,"validity":1,"next":1,"first":[1,"2026-01-01"]}',
-        '{"v":1,"validity":1,"next":1,"first":7}',
-        "[" * 10_000,
-    ],
-)
-def test_what_we_never_wrote_is_a_lost_cursor(text):
-    with pytest.raises(CursorLost):
-        Cursor.loads(text)
-
-
-def test_a_gap_is_tried_more_and_more_rarely_and_then_given_up():
-    gap, now, waits = Gap.new("silent", NOW), NOW, []
-    while gap is not None:
-        waits.append(gap.due - now)
-        now = gap.due
-        gap = gap.again(now)
-    assert waits == sorted(waits)
-    assert waits[0] == timedelta(minutes=1)
-    assert waits[-1] == timedelta(days=1)
-
-
-@pytest.mark.parametrize(
-    ("content_type", "plain", "charset"),
-    [
-        ("", True, ""),
-        ('text/plain; charset="utf-8"', True, "utf-8"),
-        ("text/html; charset=x y\x00", True, "x"),
-        ("multipart/mixed; boundary=x", False, ""),
-        ("application/pdf", False, ""),
-    ],
-)
-def test_a_hint_tells_whether_a_message_is_one_text(content_type, plain, charset):
-    hint = read_hint(hint_of(Envelope(content_type=content_type, transfer_encoding="base64"), 12))
-    assert hint is not None
-    assert hint.is_plain == plain
-    assert not plain or charset in {hint.charset, "x"}
-    assert (hint.transfer_encoding, hint.size) == ("base64", 12)
-
-
-# -- folders -------------------------------------------------------------------------------------
-
-
-def listed(*lines: bytes) -> list[folders.Folder]:
-    return folders.folders_in([(text,) for text in lines])
-
-
-def test_every_folder_is_read_on_its_own():
-    found = listed(
-        b'* LIST () "/" R&D',
-        b'* LIST () "/" A&zzz',
-        b'* LIST () "/" " lead"',
-        b'* LIST () "/" 2024',
-        b'* LIST () "/" NIL',
-        b'* LIST () NIL "Entw&APw-rfe 2"',
-        b'* LIST () "/" "\xc3\xa5"',
-        b'* LIST () "/" broken "',
-        b'* LIST (\\HasNoChildren) "/" inbox',
-        b'* LIST (\\Noselect) "/" Parent',
-        b'* LIST (\\NonExistent) "/" Ghost',
-    )
-    names = {f.name for f in found}
-    assert {"INBOX", "R&D", "A&zzz", " lead", "2024", "NIL", "Entwürfe 2", "å"} <= names
-    assert not names & {"Parent", "Ghost"}
-    assert found[0].uses == {"\\inbox"}
-
-
-def test_a_folder_name_with_a_line_break_is_never_asked_for():
-    found = folders.folders_in([(b'* LIST () "/" {12}', b"a\r\nX1 NOOP x", b"")])
-    assert found == []
-    assert folders.raw_of("a\r\nX1 EXPUNGE") is None
-
-
-def test_status_belongs_to_its_folder():
-    (inbox, sent) = listed(
-        b'* LIST () "/" INBOX',
-        b'* LIST (\\Sent) "/" Sent',
-        b'* STATUS "Sent" (MESSAGES 3 UIDNEXT 9 UIDVALIDITY 7)',
-        b"* STATUS INBOX (MESSAGES 1)",
-    )
-    assert inbox.status == folders.Status(0, None, 1)
-    assert sent.status == folders.Status(7, 9, 3)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("Junk", "Skr&AOQ-ppost", "INBOX.Spam", "Papperskorgen", "Deleted Items", "Udkast"),
-        *("Utkast", "Entw&APw-rfe", "&g0l6Pw-", "&XfJSIJZk-", "Slettet post", "Brouillons"),
-    ],
-)
-def test_junk_trash_and_drafts_are_left_out_by_name_where_no_use_is_told(name):
-    found = listed(b'* LIST () "." "%b"' % name.encode(), b'* LIST () "." Customers')
-    assert [f.name for f in folders.choose(found, [])] == ["Customers"]
-
-
-def test_what_lies_below_trash_is_left_out_too():
-    found = listed(
-        b'* LIST (\\Trash) "/" Bin',
-        b'* LIST () "/" "Bin/2024"',
-        b'* LIST () "/" Binary',
-        b'* LIST () "/" "Projects/Draft"',
-    )
-    assert [f.name for f in folders.choose(found, [])] == ["Binary", "Projects/Draft"]
-
-
-def test_folders_are_chosen_by_use_or_name():
-    found = listed(
-        b'* LIST () "/" INBOX',
-        b'* LIST (\\Sent) "/" Skickat',
-        b'* LIST () "/" "F&APY-rfr&AOU-gningar"',
-        b'* LIST (\\Junk) "/" Spam',
-    )
-    chosen = folders.choose(found, ["\\Inbox", "\\Sent", "Förfrågningar", "Spam"])
-    assert [f.name for f in chosen] == ["INBOX", "Förfrågningar", "Skickat", "Spam"]
-    assert folders.missing(found, ["\\Archive", "INBOX"]) == ["\\Archive"]

@@ -1,79 +1,13 @@
 """Polls: one round trip and a few bytes where nothing moved, by whatever a server knows."""
 
-import uuid
 from datetime import UTC, datetime
-from email.message import EmailMessage
 
 import pytest
 
-from connectors.imap import KIND
-from crm_sync.core.records import MailItem
-from crm_sync.ports import Surroundings
-from crm_sync.testing.clock import FixedClock
 from crm_sync.testing.source_contract import Ledger, pull
-from tests.servers.dovecot import PASSWORD
-from tests.servers.recording_proxy import RecordingProxy
+from tests.connectors.imap_parts import a_mail, inbox_of, subjects
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def proxy(dovecot):
-    with RecordingProxy(dovecot.host, dovecot.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def user(dovecot):
-    name = f"karin-{uuid.uuid4().hex[:8]}"
-    dovecot.add_user(name)
-    return name
-
-
-@pytest.fixture
-def clock():
-    return FixedClock(NOW)
-
-
-@pytest.fixture
-def connect(proxy, user, clock):
-    opened = []
-
-    def build(**options):
-        chosen = {
-            "host": proxy.host,
-            "port": proxy.port,
-            "security": "none",
-            "username": user,
-            "password": PASSWORD,
-            **options,
-        }
-        source = KIND.build(KIND.options(**chosen), Surroundings("karin/imap", clock, UTC))
-        opened.append(source)
-        return source
-
-    yield build
-    for source in opened:
-        source.close()
-    assert proxy.only_read(), proxy.verbs()
-
-
-def a_mail(subject: str, text: str = "Hello", **headers: str) -> bytes:
-    mail = EmailMessage()
-    mail["From"], mail["To"] = "lena@nordvik.example", "karin@acme.example"
-    mail["Subject"], mail["Message-ID"] = subject, f"<{subject}@nordvik.example>"
-    for name, value in headers.items():
-        mail[name] = value
-    mail.set_content(text)
-    return mail.as_bytes()
-
-
-def inbox_of(source):
-    return next(s for s in source.streams() if s.name == "INBOX")
-
-
-def subjects(ledger):
-    return [i.envelope.subject for i in ledger.items if isinstance(i, MailItem)]
 
 
 def test_an_idle_poll_of_all_folders_costs_one_round_trip(dovecot, user, connect, proxy):
@@ -101,7 +35,7 @@ def test_without_list_status_an_idle_poll_still_costs_one_round_trip(dovecot, us
     source, ledger = connect(), Ledger()
     assert [s.name for s in source.streams()] == ["INBOX", "Sent"]
     pull(source, inbox_of(source), ledger)
-    assert subjects(ledger) == ["one"]
+    assert subjects(ledger.items) == ["one"]
     source.streams()
     proxy.forget()
     assert pull(source, inbox_of(source), ledger) == []
@@ -193,7 +127,7 @@ def test_what_a_server_does_not_know_is_tried_once(
         names = [s.name for s in source.streams()]
         assert names == ["INBOX", "Sent"]
         pull(source, inbox_of(source), ledger)
-    assert subjects(ledger) == ["one"]
+    assert subjects(ledger.items) == ["one"]
     looks = [line.decode() for line in proxy.commands if b" LIST " in line]
     for look, way in zip(looks, ways, strict=False):
         assert way in look
@@ -231,5 +165,5 @@ def test_folder_names_full_of_wildcards_are_only_themselves(dovecot, user, conne
     for stream in source.streams():
         ledger = Ledger()
         pull(source, stream, ledger)
-        assert subjects(ledger) == ["one"]
+        assert subjects(ledger.items) == ["one"]
         assert pull(source, stream, ledger) == []

@@ -1,81 +1,17 @@
 """What goes over the wire: reading commands only, as few and as small as can be."""
 
 import threading
-import uuid
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
 import pytest
 
-from connectors.imap import KIND
-from crm_sync.core.records import Locator, MailItem
+from crm_sync.core.records import Locator
 from crm_sync.core.text import read_message
-from crm_sync.ports import Surroundings
-from crm_sync.testing.clock import FixedClock
 from crm_sync.testing.source_contract import Ledger, locate, pull
-from tests.servers.dovecot import PASSWORD
-from tests.servers.recording_proxy import RecordingProxy
+from tests.connectors.imap_parts import a_mail, inbox_of, subjects
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def proxy(dovecot):
-    with RecordingProxy(dovecot.host, dovecot.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def user(dovecot):
-    name = f"karin-{uuid.uuid4().hex[:8]}"
-    dovecot.add_user(name)
-    return name
-
-
-@pytest.fixture
-def clock():
-    return FixedClock(NOW)
-
-
-@pytest.fixture
-def connect(proxy, user, clock):
-    opened = []
-
-    def build(**options):
-        chosen = {
-            "host": proxy.host,
-            "port": proxy.port,
-            "security": "none",
-            "username": user,
-            "password": PASSWORD,
-            **options,
-        }
-        source = KIND.build(KIND.options(**chosen), Surroundings("karin/imap", clock, UTC))
-        opened.append(source)
-        return source
-
-    yield build
-    for source in opened:
-        source.close()
-    assert proxy.only_read(), proxy.verbs()
-
-
-def a_mail(subject: str, text: str = "Hello", **headers: str) -> bytes:
-    mail = EmailMessage()
-    mail["From"], mail["To"] = "lena@nordvik.example", "karin@acme.example"
-    mail["Subject"], mail["Message-ID"] = subject, f"<{subject}@nordvik.example>"
-    for name, value in headers.items():
-        mail[name] = value
-    mail.set_content(text)
-    return mail.as_bytes()
-
-
-def inbox_of(source):
-    return next(s for s in source.streams() if s.name == "INBOX")
-
-
-def subjects(ledger):
-    return [i.envelope.subject for i in ledger.items if isinstance(i, MailItem)]
 
 
 def test_pulling_and_reading_everything_changes_no_flag(dovecot, user, connect, proxy):
@@ -108,14 +44,14 @@ def test_the_first_pull_reaches_back_by_the_date_of_arrival(dovecot, user, conne
         dovecot.append(user, "INBOX", a_mail(f"{days} days"), NOW - timedelta(days=days))
     source, ledger = connect(since="90d"), Ledger()
     pull(source, inbox_of(source), ledger)
-    assert subjects(ledger) == ["89 days", "1 days"]
+    assert subjects(ledger.items) == ["89 days", "1 days"]
 
 
 def test_all_reaches_back_for_ever(dovecot, user, connect):
     dovecot.append(user, "INBOX", a_mail("old"), NOW - timedelta(days=9000))
     source, ledger = connect(since="all"), Ledger()
     pull(source, inbox_of(source), ledger)
-    assert subjects(ledger) == ["old"]
+    assert subjects(ledger.items) == ["old"]
 
 
 def test_old_mail_that_is_moved_in_later_comes_all_the_same(dovecot, user, connect):
@@ -124,7 +60,7 @@ def test_old_mail_that_is_moved_in_later_comes_all_the_same(dovecot, user, conne
     pull(source, inbox_of(source), ledger)
     dovecot.move(user, [old], "Archive", "INBOX")
     pull(source, inbox_of(source), ledger)
-    assert subjects(ledger) == ["old"]
+    assert subjects(ledger.items) == ["old"]
 
 
 def test_a_first_pull_that_was_stopped_keeps_its_reach(dovecot, user, connect, clock):
@@ -136,7 +72,7 @@ def test_a_first_pull_that_was_stopped_keeps_its_reach(dovecot, user, connect, c
     ledger.store(next(source.pull(inbox, None, dict)))
     clock.advance(timedelta(days=2))
     pull(source, inbox, ledger)
-    assert subjects(ledger) == ["m3", "m1", "m0"]
+    assert subjects(ledger.items) == ["m3", "m1", "m0"]
 
 
 def test_a_mail_that_vanishes_between_search_and_fetch_is_no_error(dovecot, user, connect, proxy):
@@ -151,7 +87,7 @@ def test_a_mail_that_vanishes_between_search_and_fetch_is_no_error(dovecot, user
 
     proxy.on_command = vanish
     pull(source, inbox, ledger)
-    assert subjects(ledger) == ["m0", "m2"]
+    assert subjects(ledger.items) == ["m0", "m2"]
     assert pull(source, inbox_of(source), ledger) == []
 
 
@@ -297,7 +233,7 @@ def test_folder_names_of_all_languages_are_pulled(dovecot, user, connect):
     for stream in source.streams():
         ledger = Ledger()
         pull(source, stream, ledger)
-        assert subjects(ledger) == ["one"], stream.name
+        assert subjects(ledger.items) == ["one"], stream.name
     assert {s.name for s in source.streams()} == set(names)
 
 

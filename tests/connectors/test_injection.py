@@ -21,6 +21,7 @@ from crm_sync.flow.explain import explain
 from crm_sync.flow.post import GreetingRule
 from crm_sync.ports import Surroundings
 from tests.flow.conftest import KARIN, MONDAY, World
+from tests.flow.imap_machine_parts import new_diary
 from tests.servers.scripted_imap import FULL, PASSWORD, PLAIN, USER, ScriptedImap
 from tests.servers.smtp import SmtpServer
 
@@ -79,10 +80,7 @@ def build(server, world_clock, **options):
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    world = World(tmp_path_factory.mktemp("template"))
-    world.customers("Lena,Nordvik AB,lena@nordvik.example")
-    world.store.close()
-    return world.folder / "diary.db"
+    return new_diary(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture

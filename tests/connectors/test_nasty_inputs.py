@@ -16,6 +16,7 @@ from crm_sync.flow.explain import explain
 from crm_sync.ports import Surroundings
 from crm_sync.store import diary
 from tests.flow.conftest import KARIN, MONDAY, World
+from tests.flow.imap_machine_parts import new_diary
 from tests.servers.dovecot import PASSWORD as DOVECOT_PASSWORD
 from tests.servers.scripted_imap import PASSWORD, USER, ScriptedImap
 
@@ -219,10 +220,7 @@ def good(number: int = 0) -> bytes:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    world = World(tmp_path_factory.mktemp("template"))
-    world.customers("Lena,Nordvik AB,lena@nordvik.example")
-    world.store.close()
-    return world.folder / "diary.db"
+    return new_diary(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture

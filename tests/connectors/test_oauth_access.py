@@ -5,7 +5,6 @@ import logging
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,15 +15,12 @@ from connectors.oauth.grant import AccessToken, Grant
 from connectors.oauth.options import OAuthOptions
 from connectors.oauth.provider import provider_of
 from crm_sync.core.errors import Refused, Throttled, Unreachable
-from crm_sync.core.keys import Keys
 from crm_sync.ports import Surroundings
 from crm_sync.runtime.tokens import StoredTokens
-from crm_sync.store.engine import open_store
-from crm_sync.testing.clock import FixedClock
+from tests.connectors.oauth_parts import ACCOUNT, MemoryTokens
 from tests.servers.oauth_server import CLIENT, SECRET, Fault, OAuthServer
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
-ACCOUNT = "karin@acme.example/imap"
 COMMAND = "crm-sync login karin@acme.example/imap"
 
 
@@ -32,41 +28,6 @@ COMMAND = "crm-sync login karin@acme.example/imap"
 def server():
     with OAuthServer() as server:
         yield server
-
-
-@pytest.fixture
-def clock():
-    return FixedClock(NOW)
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = open_store(f"sqlite:///{tmp_path / 'diary.db'}", Keys(b"k" * 32))
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def place(store, clock):
-    return StoredTokens(store, ACCOUNT, clock)
-
-
-class MemoryTokens:
-    """A place for tokens that may lose its power just before it has saved."""
-
-    def __init__(self, text=None):
-        self.text, self.loses_power = text, False
-
-    def load(self):
-        return self.text
-
-    def save(self, text):
-        if self.loses_power:
-            raise KeyboardInterrupt
-        self.text = text
-
-    def lock(self):
-        return nullcontext()
 
 
 def grant(server, *, minutes=0, **changes):

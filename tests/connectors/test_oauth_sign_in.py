@@ -3,7 +3,6 @@
 import http.client
 import queue
 import threading
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,23 +16,10 @@ from connectors.oauth.provider import provider_of
 from crm_sync.core.errors import Refused, Unreachable, UsageError
 from crm_sync.ports import Surroundings
 from crm_sync.testing.clock import FixedClock
+from tests.connectors.oauth_parts import ACCOUNT, MemoryTokens
 from tests.servers.oauth_server import CLIENT, Fault, OAuthServer
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
-ACCOUNT = "karin@acme.example/imap"
-
-
-class Place:
-    text = None
-
-    def load(self):
-        return self.text
-
-    def save(self, text):
-        self.text = text
-
-    def lock(self):
-        return nullcontext()
 
 
 class Person:
@@ -99,7 +85,7 @@ def server():
 
 @pytest.fixture
 def place():
-    return Place()
+    return MemoryTokens()
 
 
 def sign_in(server, place, person, **options):

@@ -3,21 +3,20 @@
 import json
 import socket
 from base64 import b64decode, b64encode
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from pydantic import ValidationError
 
-from connectors.oauth.grant import AccessToken, Grant
 from connectors.smtp import KIND, gmail
 from crm_sync.core.errors import Refused, Unreachable, UsageError
 from crm_sync.core.records import Address, Draft
 from crm_sync.ports import Surroundings
 from crm_sync.testing.clock import FixedClock
-from tests.connectors.test_oauth_access import MemoryTokens
-from tests.servers.oauth_server import CLIENT, Fault, OAuthServer
+from tests.connectors.oauth_parts import MemoryTokens, signed_in
+from tests.servers.oauth_server import Fault, OAuthServer
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 ACCOUNT = "team/smtp"
@@ -80,9 +79,8 @@ def post():
 
 def sender_of(server, post, kind=KIND, **options):
     clock = FixedClock(NOW)
-    token = AccessToken(server.jwt(), NOW + timedelta(hours=1))
-    post.good.add(token.text)
-    grant = Grant(CLIENT, server.refresh_token(), token, NOW - timedelta(minutes=10))
+    grant = signed_in(server, NOW)
+    post.good.add(grant.access.text)
     chosen = server.options | {
         "host": "127.0.0.1",
         "port": post.controller.port,

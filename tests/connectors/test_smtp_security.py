@@ -3,7 +3,7 @@
 import socket
 import threading
 import traceback
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -12,37 +12,11 @@ from pydantic import SecretStr, ValidationError
 
 from connectors.smtp import KIND
 from crm_sync.core.errors import Refused, Throttled, Unreachable
-from crm_sync.core.records import Address, Draft
 from crm_sync.ports import Surroundings
+from tests.connectors.smtp_parts import DRAFT
 from tests.servers.smtp import Fault, SmtpServer
 
 PASSWORD = "planted-pässword"
-DRAFT = Draft(
-    message_id="<k3v@acme.example>",
-    date=datetime(2026, 3, 4, 9, 12, tzinfo=UTC),
-    from_=Address("crm@acme.example", "Acme CRM"),
-    to=(Address("lena@nordvik.example", "Lena Nordvik"),),
-    subject="Grattis",
-    text="Hej Lena\n",
-    html="<p>Hej Lena</p>",
-    language="sv",
-)
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def certificate(authority):
-    return authority.issue_cert("127.0.0.1")
-
-
-@pytest.fixture
-def ca_file(authority, tmp_path):
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    return tmp_path / "ca.pem"
 
 
 @pytest.fixture

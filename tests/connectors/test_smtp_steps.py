@@ -1,42 +1,22 @@
 """Every step with every fault: what the sender says, and what the server's history holds."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC
 from email import message_from_bytes
 
 import pytest
-import trustme
 from pydantic import SecretStr
 
 from connectors.smtp import KIND
 from crm_sync.core.errors import InDoubt, Refused, Throttled, Unreachable
-from crm_sync.core.records import Address, Draft
+from crm_sync.core.records import Address
 from crm_sync.ports import Surroundings
+from tests.connectors import smtp_parts
 from tests.servers.smtp import Fault, SmtpServer
 
-DRAFT = Draft(
-    message_id="<k3v@acme.example>",
-    date=datetime(2026, 3, 4, 9, 12, tzinfo=UTC),
-    from_=Address("crm@acme.example", "Acme CRM"),
-    to=(Address("lena@nordvik.example", "Lena Nordvik"),),
-    subject="Grattis",
-    text="Hej Lena\n",
-    html="<p>Hej Lena</p>",
-    language="sv",
-    bcc=("log@acme.example",),
-)
+DRAFT = replace(smtp_parts.DRAFT, bcc=("log@acme.example",))
 NEXT = replace(DRAFT, message_id="<next@acme.example>")
 LARGE = replace(DRAFT, text="en rad av ett mycket långt brev\n".replace("å", "a") * 300_000)
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def certificate(authority):
-    return authority.issue_cert("127.0.0.1")
 
 
 @pytest.fixture
@@ -50,15 +30,14 @@ def server(certificate):
 
 
 @pytest.fixture
-def make_sender(server, authority, tmp_path):
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+def make_sender(server, ca_file):
     made = []
 
     def make(**changes):
         options = {
             "host": server.host,
             "port": server.port,
-            "ca_file": tmp_path / "ca.pem",
+            "ca_file": ca_file,
             "username": "crm",
             "password": SecretStr("planted-password"),
             "command_timeout": 10,

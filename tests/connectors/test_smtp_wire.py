@@ -2,27 +2,18 @@
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC
 
 import pytest
 
 from connectors.smtp import KIND
 from crm_sync.core.compose import compose
 from crm_sync.core.errors import Refused
-from crm_sync.core.records import Address, Draft
+from crm_sync.core.records import Address
 from crm_sync.ports import Surroundings
+from tests.connectors.smtp_parts import DRAFT
 from tests.servers.smtp import SmtpServer, smtp_server  # noqa: F401  # a fixture
 
-DRAFT = Draft(
-    message_id="<k3v@acme.example>",
-    date=datetime(2026, 3, 4, 9, 12, tzinfo=UTC),
-    from_=Address("crm@acme.example", "Acme CRM"),
-    to=(Address("lena@nordvik.example", "Lena Nordvik"),),
-    subject="Grattis",
-    text="Hej Lena\n",
-    html="<p>Hej Lena</p>",
-    language="sv",
-)
 BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 
 

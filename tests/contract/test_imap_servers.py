@@ -15,22 +15,12 @@ from crm_sync.store.engine import open_store
 from crm_sync.testing.clock import FixedClock
 from tests.contract import test_imap_contract as usual
 from tests.servers import pymap
-from tests.servers.dovecot import MISSING, Dovecot, binary
+from tests.servers.dovecot import Dovecot, running
 from tests.servers.oauth_server import CLIENT, OAuthServer
 
 LIKE_EXCHANGE = """
 imap_capability = IMAP4rev1 SASL-IR UIDPLUS MOVE ID UNSELECT CHILDREN IDLE NAMESPACE LITERAL+
 """
-
-
-def running(server):
-    if binary() is None and not isinstance(server, pymap.Pymap):
-        pytest.skip(MISSING)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
 
 
 class TestLikeExchange(usual.TestImap):

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 import trustme
 from imapclient import IMAPClient
 
@@ -264,6 +265,20 @@ class Dovecot:
             extra=self._extra,
         )
         (self.base / "dovecot.conf").write_text(text)
+
+
+def running(server: Dovecot) -> Iterator[Dovecot]:
+    """What a fixture yields from: the server, started here and removed in the end.
+
+    Skips where Dovecot is not installed; a server by others that only looks like one needs none.
+    """
+    try:
+        if type(server) is Dovecot and binary() is None:
+            pytest.skip(MISSING)
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 def _mail_owner() -> tuple[int, int]:

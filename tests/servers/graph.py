@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
@@ -21,6 +20,7 @@ import trustme
 
 from tests.servers.entra import Entra
 from tests.servers.graph_http import Asked, Listener, Reply, handler, parse, problem, shut
+from tests.servers.graph_rows import matches, mime_of
 from tests.servers.graph_sending import Mail, Mailed, Sending
 
 USER = "karin@acme.example"
@@ -365,41 +365,6 @@ class GraphServer(Sending):
             row["body"] = {"contentType": "html", "content": f"<p>{row['body']['content']}</p>"}
         immutable = 'idtype="immutableid"' in asked.prefer
         return {"id": mail.key if immutable else f"AAMkAG{mail.moves}{mail.key}", **row}
-
-
-def matches(row: dict[str, Any], query: dict[str, str]) -> bool:
-    """Whether a message passes `$filter`, of which we know what Graph is asked here."""
-    wanted = query.get("$filter", "")
-    if not wanted:
-        return True
-    if found := re.fullmatch(r"internetMessageId eq '(.*)'", wanted):
-        return row.get("internetMessageId") == found[1].replace("''", "'")
-    if found := re.fullmatch(
-        r"singleValueExtendedProperties/Any\(ep: ep/id eq '(.*)' and ep/value eq '(.*)'\)", wanted
-    ):
-        # Microsoft: the name is compared with case, the value without.
-        return any(
-            p["id"] == found[1] and p["value"].lower() == found[2].lower()
-            for p in row.get("singleValueExtendedProperties", [])
-        )
-    at = datetime.fromisoformat(row["receivedDateTime"])
-    for term in wanted.split(" and "):
-        name, operator, value = term.split(" ")
-        assert name == "receivedDateTime", term
-        bound = datetime.fromisoformat(value)
-        if not {"ge": at >= bound, "lt": at < bound}[operator]:
-            return False
-    return True
-
-
-def mime_of(row: dict[str, Any]) -> bytes:
-    """A message as `$value` gives it."""
-    if "mime" in row:
-        return bytes(row["mime"])
-    header = "".join(
-        f"{h['name']}: {h['value']}\r\n" for h in row.get("internetMessageHeaders", ())
-    )
-    return f"{header}\r\n{row.get('body', {}).get('content', '')}".encode()
 
 
 def _no_item() -> Reply:

@@ -188,7 +188,7 @@ class _Session:
             verb, _, arguments = arguments.partition(b" ")
         name = verb.decode("latin-1").lower()
         handler = getattr(self, f"_do_{name}", None)
-        if handler is None:
+        if handler is None or (b"X-GM-" in line and "X-GM-EXT-1" not in server.capabilities):
             server.violations.append(line)
             self.send(tag + b" BAD this server only reads\r\n")
             return
@@ -356,7 +356,7 @@ class _Session:
                 size = len(message.raw) + self._server.lies.size
                 told.append(b"RFC822.SIZE %d" % size)
             elif name.startswith(b"X-GM-"):
-                told.append(b"%b %d" % (name, message.conversation))
+                told.append(b"%b %d" % (name, message.mark(name)))
             elif name == b"BODYSTRUCTURE":
                 told.append(b"BODYSTRUCTURE " + structure_of(message.raw))
             else:

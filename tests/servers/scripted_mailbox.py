@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import count
 from typing import Any
 
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905  # readable so
@@ -39,7 +40,10 @@ class Lies:
 
 @dataclass
 class Message:
-    """A message as it was delivered; `late` ones have a UID and can't be seen yet."""
+    """A message as it was delivered; `late` ones have a UID and can't be seen yet.
+
+    `number` and `conversation` are what Gmail calls X-GM-MSGID and X-GM-THRID.
+    """
 
     raw: bytes
     arrived_at: datetime
@@ -47,6 +51,11 @@ class Message:
     silent: bool = False
     poison: str = ""
     conversation: int = 0
+    number: int = field(default_factory=count(1 << 60).__next__)
+
+    def mark(self, name: bytes) -> int:
+        """The number of that name."""
+        return self.number if name == b"X-GM-MSGID" else self.conversation
 
 
 @dataclass
@@ -107,15 +116,23 @@ def _criterion(folder: Folder, words: list[bytes], known: list[int]) -> set[int]
         return uids_in(words.pop(0), known)
     if word == b"OR":
         return _criterion(folder, words, known) | _criterion(folder, words, known)
-    if word == b"HEADER":
-        line = b"\n" + words.pop(0).lower() + b": " + words.pop(0).lower()
-        return {u for u in known if line in folder.messages[u].raw.lower()}
+    if word in {b"HEADER", b"X-GM-MSGID"}:
+        fits, there = _test(word, words), folder.messages
+        return {u for u in known if u in there and fits(there[u])}
     if word == b"SINCE":
         day = imap_date(words.pop(0))
         there = folder.messages
         return {u for u in known if u not in there or there[u].arrived_at.date() >= day}
     numbers = uids_in(word, list(range(1, len(known) + 1)))
     return {uid for number, uid in enumerate(known, 1) if number in numbers}
+
+
+def _test(word: bytes, words: list[bytes]) -> Callable[[Message], bool]:
+    if word == b"X-GM-MSGID":
+        number = int(words.pop(0))
+        return lambda message: message.number == number
+    line = b"\n" + words.pop(0).lower() + b": " + words.pop(0).lower()
+    return lambda message: line in message.raw.lower()
 
 
 def imap_date(text: bytes) -> date:

@@ -122,7 +122,7 @@ class Renderer:
     ) -> Rendered:
         """Tells the owner that a contact has a birthday today and why it gets no mail."""
         words = self._wording(language, "notice")
-        words.know(who=_who(contact_name, customer_name, ""))
+        words.know(who=_who(contact_name, customer_name, "", words))
         passages = words.passages()
         return self._put_together("notice", words, passages | {"message": passages[reason]})
 
@@ -146,7 +146,7 @@ class Renderer:
         """
         words = self._wording(language, "approval")
         words.know(
-            who=_who(contact_name, customer_name, address),
+            who=_who(contact_name, customer_name, address, words),
             closes=write_moment(_last_minute(closes_at_local), words.locale),
             zone_name=zone_name,
         )
@@ -203,7 +203,7 @@ class Renderer:
         return self._put_together("digest", words, passages | {"lines": shown})
 
     def alarm(self, language: str, kind: AlarmKind, lines: Sequence[AlarmLine]) -> Rendered:
-        """Tells one of us of accounts that stopped, that work again, or whose access ends soon."""
+        """Tells one of us of accounts that stopped, fail, work again, or whose access ends soon."""
         words = self._wording(language, "alarm")
         hidden = len(lines) - ALARM_LIMIT
         words.know(count=len(lines), account=lines[0].account, hidden=max(hidden, 0))
@@ -274,11 +274,13 @@ def _name(name: str) -> str:
     return cut(" ".join(clean(name).split()), _NAME_LIMIT)
 
 
-def _who(contact_name: str, customer_name: str, address: str) -> str:
+def _who(contact_name: str, customer_name: str, address: str, words: Wording) -> str:
     """A contact for a rep's eye: "Lena Nordvik (Nordvik AB)", or what is known of it."""
     contact, customer = _name(contact_name) or _name(address), _name(customer_name)
     if contact and customer and contact != customer:
-        return f"{contact} ({customer})"
+        # Chinese has brackets of full width, which bring their own space along.
+        shape = "{}（{}）" if words.locale.language == "zh" else "{} ({})"
+        return shape.format(contact, customer)
     return contact or customer
 
 
@@ -287,7 +289,7 @@ def _shown(line: DigestLine, words: Wording) -> dict[str, str]:
     waited = words.passage("waited", days=line.days_waited)
     subject = cut(clean(line.subject), _LINE_LIMIT)
     return {
-        "who": _who(line.contact_name, line.customer_name, line.address),
+        "who": _who(line.contact_name, line.customer_name, line.address, words),
         "waited": waited,
         "waiting": words.passage("waiting", subject=subject, since=since, waited=waited),
         "context": cut(" ".join(clean(line.context).split()), _LINE_LIMIT),

@@ -225,7 +225,8 @@ def test_one_line_of_context_is_shown_cut():
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_notice_says_who_has_a_birthday_and_why_no_mail_goes(language):
     refused, unknown = notice(language), notice(language, reason="no_address")
-    assert "Lena Nordvik (Nordvik AB)" in refused.text[:90]
+    who = "Lena Nordvik（Nordvik AB）" if language == "zh" else "Lena Nordvik (Nordvik AB)"
+    assert who in refused.text[:90]
     assert "Lena Nordvik" in refused.subject
     assert refused.text != unknown.text
 

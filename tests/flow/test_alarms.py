@@ -6,50 +6,28 @@ from datetime import date, timedelta
 import pytest
 
 from connectors.memory.source import MemoryMailbox
-from crm_sync.core.errors import Refused, Unreachable
-from crm_sync.flow import alarms, dispatch
+from crm_sync.core.errors import Refused
+from crm_sync.flow import alarms
 from crm_sync.flow.alarms import Ending
-from crm_sync.flow.setup import Person
 from crm_sync.flow.status import status
 from tests.core.mails import LANGUAGES
-
-KARIN, DANIEL, ADMIN = "karin@acme.example", "daniel@acme.example", "it@acme.example"
-NAME = f"{KARIN}/imap"
-MINUTE = timedelta(minutes=1)
-
-
-def withdrawn():
-    what = "the permission to use the account was withdrawn or has run out"
-    return Refused(what, where=NAME, advice=f"Run: crm-sync login {NAME}", kind="consent")
-
-
-def told(world, *, names=None, endings=()):
-    """Plans; the mails that are new in the outbox, oldest first."""
-    before = {row["id"] for row in world.outbox()}
-    alarms.plan(world.setup, world.post, names or set(world.boxes), lambda: endings)
-    return [row for row in reversed(world.outbox()) if row["id"] not in before]
-
-
-def text(world, row):
-    """The text of a mail as it leaves."""
-    dispatch.dispatch(world.setup, world.post)
-    drafts = (mail.draft for mail in world.sender.delivered)
-    return next(d for d in drafts if d.message_id == row["message_id"]).text
-
-
-def stop(world, box, error=withdrawn):
-    box.away = error
-    world.sync()
-    world.clock.advance(11 * MINUTE)
-
-
-def with_people(world, *, manager=None, admin=None):
-    karin, *others = world.setup.reps
-    zone = (karin.zone, karin.zone_name)
-    person = Person(admin, "", "en", *zone) if admin else None
-    karin = replace(karin, manager=manager)
-    world.setup = replace(world.setup, reps=(karin, *others), admin=person)
-
+from tests.flow.alarm_parts import (
+    ADMIN,
+    DANIEL,
+    DAY,
+    KARIN,
+    MINUTE,
+    NAME,
+    fail,
+    mend,
+    stop,
+    text,
+    told,
+    told_and_left,
+    unreachable,
+    with_people,
+    withdrawn,
+)
 
 # -- an account that stopped ---------------------------------------------------------------------
 
@@ -93,22 +71,15 @@ def test_one_failure_is_told_once_however_long_it_lasts(world):
 def test_when_it_works_again_that_is_told_too_and_the_next_failure_anew(world):
     box = world.mailbox()
     stop(world, box)
-    told(world)
-    box.away = None
-    world.sync()
+    told_and_left(world)
+    mend(world, box)
     (row,) = told(world)
     assert "inget saknas" in text(world, row)
     assert told(world) == []
-    world.clock.advance(timedelta(hours=1))
+    world.clock.advance(DAY)
     stop(world, box)
     (row,) = told(world)
     assert "crm-sync login" in text(world, row)
-
-
-def test_an_account_that_is_only_unreachable_alarms_nobody(world):
-    box = world.mailbox()
-    stop(world, box, lambda: Unreachable("no answer", kind="network"))
-    assert told(world) == []
 
 
 def test_a_password_that_is_refused_is_told_with_our_own_sentence_and_a_command_that_tries(world):
@@ -145,9 +116,9 @@ def test_of_a_team_mailbox_the_admin_is_told_or_else_everybody(world):
     box = world.mailbox(rep=None)
     stop(world, box)
     assert [row["to"] for row in told(world)] == [KARIN, DANIEL]
-    box.away = None
-    world.sync()
+    mend(world, box)
     told(world)
+    world.clock.advance(DAY)
     with_people(world, admin=ADMIN)
     stop(world, box)
     assert [row["to"] for row in told(world)] == [ADMIN]
@@ -199,6 +170,30 @@ def test_every_language_names_command_and_account(world, language):
     mail = text(world, row)
     assert NAME in row["subject"]
     assert f"crm-sync login {NAME}" in mail
+
+
+@pytest.mark.parametrize(
+    ("language", "label"),
+    [
+        ("sv", "Detaljer (på engelska):"),
+        ("da", "Detaljer (på engelsk):"),
+        ("fa", "جزئیات (به انگلیسی):"),
+        ("vi", "Chi tiết (bằng tiếng Anh):"),
+        ("zh", "详细信息（英文）："),
+        ("en", "Details:"),
+    ],
+)
+def test_every_language_says_that_our_own_sentence_is_english(world, language, label):
+    karin, *others = world.setup.reps
+    world.setup = replace(world.setup, reps=(replace(karin, language=language), *others))
+    box = world.mailbox()
+    fail(world, box, DAY)
+    (row,) = told(world)
+    assert NAME in row["subject"]
+    mail = text(world, row)
+    assert f"{label}\n    " in mail
+    assert unreachable().sentence() in mail
+    assert f"    crm-sync sync --account {NAME}\n" in mail
 
 
 # -- what ends soon ------------------------------------------------------------------------------

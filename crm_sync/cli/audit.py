@@ -42,6 +42,8 @@ def audit(
 ) -> None:
     """Compare what the servers hold with what was seen; exit status 1 when something is missing.
 
+    What came since the last pull is new, not missing: the next one brings it.
+
     Example: crm-sync audit --heal
     """
     with opened(config) as app:
@@ -96,7 +98,7 @@ def _as_json(audited: "Audited") -> dict[str, Any]:
 def _stream_as_json(stream: "StreamAudit") -> dict[str, Any]:
     from crm_sync.store.engine import text_time
 
-    counts = ("name", "held", "seen", "missing", "healed", "kept")
+    counts = ("name", "held", "seen", "new", "missing", "healed", "kept")
     return {
         **{name: getattr(stream, name) for name in counts},
         "complete_until": text_time(stream.complete_until),
@@ -117,13 +119,17 @@ def _show(app: "App", audited: "list[Audited]") -> None:
     from crm_sync.store.engine import text_time
 
     rows = [
-        (one.name, s.name, s.held, s.seen, s.missing, s.healed, until)
+        (one.name, s.name, s.held, s.seen, s.new, s.missing, s.healed, until)
         for one in audited
         for s in one.streams
         for until in (local(app, text_time(s.complete_until)),)
     ]
-    columns = ("account", "folder", "held", "seen", "missing", "healed", "complete up to")
+    columns = ("account", "folder", "held", "seen", "new", "missing", "healed", "complete up to")
     print_table(columns, rows, "Nothing was compared.")
+    new = sum(s.new - s.brought for one in audited for s in one.streams)
+    if new:
+        them = "them" if new > 1 else "it"
+        typer.echo(f"{_items(new)} new since the last pull; the next one brings {them}.")
     gaps = [gap for one in audited for s in one.streams for gap in s.gaps if not gap.healed]
     for gap in gaps[:_MOST_SHOWN]:
         arrived = f", arrived {local(app, text_time(gap.arrived_at))}" if gap.arrived_at else ""
@@ -139,12 +145,15 @@ def _conclude(audited: "list[Audited]", *, heal: bool) -> None:
             say(f"{one.name}: {shown(one.trouble)}")
     missing = sum(one.open for one in audited)
     if missing:
-        count = f"{missing} item{'s are' if missing > 1 else ' is'}"
         advice = (
             "the server does not hand them out now, try again later"
             if heal
             else "`crm-sync audit --heal` brings them"
         )
-        say(f"{count} missing; {advice}")
+        say(f"{_items(missing)} missing; {advice}")
     if missing or any(one.trouble and not one.skipped for one in audited):
         raise typer.Exit(1)
+
+
+def _items(number: int) -> str:
+    return f"{number} item{'s are' if number > 1 else ' is'}"

@@ -71,7 +71,7 @@ def _print_mails(app: Any, mails: list[dict[str, Any]], as_json: bool, empty: st
     rows = [
         (
             mail["id"],
-            mail["state"].replace("_", " "),
+            mail["state"].replace("_", " ") + (", bounced" if mail.get("bounced") else ""),
             mail["kind"],
             mail["to"],
             mail["subject"],
@@ -94,7 +94,7 @@ def reminders(ctx: typer.Context, config: Config = None, as_json: Json = False) 
     from crm_sync.store.reminders import listing
 
     with opened(config) as app, app.store.read() as tx:
-        found = listing(tx)
+        found = listing(tx, rep_today=app.setup.rep)
         if as_json:
             print_lines(found)
             return
@@ -148,7 +148,7 @@ def snooze(
         now = app.clock.now()
         with app.store.write() as tx:
             reps = [r.rep for r in store.open_ones(tx) if r.id == number]
-            rep = reps[0] if reps else ""
+            rep = app.setup.rep(reps[0]) if reps else ""
             until = app.setup.working_time(rep).after(now, duration)
             if duration.delta is not None:
                 until = now + duration.delta
@@ -164,10 +164,13 @@ def outbox(ctx: typer.Context, config: Config = None, as_json: Json = False) -> 
     if ctx.invoked_subcommand is not None:
         remember(config)
         return
+    from crm_sync.store.notices import attach_bounces
     from crm_sync.store.outbox import listing
 
     with opened(config) as app, app.store.read() as tx:
-        _print_mails(app, listing(tx), as_json, "The outbox is empty.")
+        mails = listing(tx)
+        attach_bounces(tx, mails)
+        _print_mails(app, mails, as_json, "The outbox is empty.")
 
 
 def approve(number: Number, config: Config = None) -> None:

@@ -3,14 +3,16 @@
 A pull brings what is new by its cursor, and servers have been seen to leave something out. So all
 keys that a stream holds are compared with witnesses and quarantine: of the last days after pulls,
 a few times a day, of everything when somebody asks. What is found missing is stored as a page
-would have stored it; what a server holds no longer stays (law 5).
+would have stored it; what a server holds no longer stays (law 5). What came since the last pull is
+not missing: the next one brings it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
-from crm_sync.core.errors import CrmSyncError, StoreUnavailable
+from crm_sync.core.errors import CrmSyncError, CursorLost, StoreUnavailable
 from crm_sync.core.records import Body, EventItem, Locator, MailItem, Stream, UnreadableItem
 from crm_sync.flow import fetch, mail_page
 from crm_sync.flow.faults import fault
@@ -20,7 +22,7 @@ from crm_sync.flow.moved import forget_left_places
 from crm_sync.flow.setup import Setup
 from crm_sync.flow.traffic import Traffic
 from crm_sync.ports import Source
-from crm_sync.store import accounts, audits, texts
+from crm_sync.store import accounts, audits, items, texts
 from crm_sync.store.accounts import Account
 from crm_sync.store.audits import StreamRow
 
@@ -57,7 +59,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """An item that the server holds and nobody had seen: where, never what it says."""
+    """An item that the server holds and no pull had brought: where, never what it says."""
 
     where: str
     arrived_at: datetime | None
@@ -69,12 +71,15 @@ class Gap:
 class StreamAudit:
     """One stream: `held` by the server, `seen` by us, `missing` and how many of these are healed.
 
-    `kept` are items of the diary that the server did not list: deleted there, or out of reach.
+    `new` came since the last pull, and `brought` of them are here now. `kept` are items of the
+    diary that the server did not list: deleted there, or out of reach.
     """
 
     name: str
     held: int = 0
     seen: int = 0
+    new: int = 0
+    brought: int = 0
     missing: int = 0
     healed: int = 0
     kept: int = 0
@@ -91,7 +96,7 @@ class StreamAudit:
     @property
     def is_complete(self) -> bool:
         """Whether all that the server holds is here."""
-        return self.error is None and not self.open
+        return self.error is None and not self.open and self.brought == self.new
 
 
 @dataclass
@@ -167,8 +172,9 @@ def _audit_stream(comparison: "Comparison", stream: Stream, reach: timedelta | N
     """One stream; its own trouble does not stop the others."""
     setup, account = comparison.setup, comparison.account
     began = setup.now()
+    span = Span(began - reach if reach else None)
     try:
-        found = comparison.compare(stream, None, Span(began - reach if reach else None))
+        found = comparison.compare(stream, None, span, SinceLastPull(comparison, stream))
     except CrmSyncError as error:
         if error.scope != "stream":
             raise
@@ -176,7 +182,8 @@ def _audit_stream(comparison: "Comparison", stream: Stream, reach: timedelta | N
     with setup.store.write() as tx:
         audits.compared(tx, account.id, stream, at=began, gaps=found.open)
         number = accounts.stream_id(tx, account.id, stream.key)
-        found.kept = max(audits.count_known(tx, number) - found.seen - found.healed, 0)
+        there = found.seen + found.healed + found.brought
+        found.kept = max(audits.count_known(tx, number) - there, 0)
     return found
 
 
@@ -185,6 +192,11 @@ def is_due(row: StreamRow | None, now: datetime) -> bool:
     if row is None or row.audited_at is None:
         return True
     return not timedelta() <= now - row.audited_at < (SOONER if row.gaps else EVERY)
+
+
+def may_reach_back(row: StreamRow | None) -> bool:
+    """Whether a stream was pulled with other options of its account: these may reach further."""
+    return row is not None and row.cursor is not None and row.audited_at is None
 
 
 def reconcile(
@@ -200,7 +212,7 @@ def reconcile(
     """Right after a pull that began at `started`: heals what its streams had left out lately.
 
     Only streams that are due are looked at; `rows` is what was known of them before. Where
-    something was missing, the whole stream is compared. Raises as `Source.held`.
+    something was missing, or `may_reach_back`, all is compared. Raises as `Source.held`.
     """
     earliest = started - reach if reach else None
     comparison = Comparison(setup, account, source, heal=True)
@@ -208,7 +220,8 @@ def reconcile(
         row = rows.get(stream.key)
         if not is_due(row, started):
             continue
-        since = None if row is not None and row.gaps else started - LATELY
+        whole = may_reach_back(row) or (row is not None and row.gaps)
+        since = None if whole else started - LATELY
         span = Span(max((t for t in (since, earliest) if t is not None), default=None), started)
         try:
             found = comparison.compare(stream, since, span)
@@ -240,40 +253,55 @@ class Comparison:
         self.setup, self.account, self.source = setup, account, source
         self._heal, self._progress = heal, progress
 
-    def compare(self, stream: Stream, since: datetime | None, span: Span) -> StreamAudit:
+    def compare(
+        self,
+        stream: Stream,
+        since: datetime | None,
+        span: Span,
+        is_new: Callable[[Body], bool] = lambda _: False,
+    ) -> StreamAudit:
         """What the server holds since then against what was seen.
 
-        Raises as `Source.held` and `Source.read`.
+        `is_new` tells of an unseen item whether it came since the last pull. Raises as
+        `Source.held` and `Source.read`.
         """
         found = StreamAudit(stream.name)
         unseen: list[str] = []
         for keys in self.source.held(stream, since):
-            new = self._unseen(stream, keys)
+            new = self.unseen(stream, keys)
             found.seen += len(keys) - len(new)
             unseen += new
             self._progress(stream.name, found.seen + len(unseen), None)
         for part in _batches(unseen):
-            self._look(stream, part, span, found)
-        found.held = found.seen + found.missing
+            bodies = self._read([Locator(stream.key, key) for key in part])
+            # It may be gone by now, or be none of ours to bring.
+            there = [b for b in bodies if not b.gone and span.covers(_arrival(b))]
+            self._settle(stream, there, {b.locator.key for b in there if is_new(b)}, found)
+        found.held = found.seen + found.new + found.missing
         return found
 
-    def _unseen(self, stream: Stream, keys: Sequence[str]) -> list[str]:
+    def unseen(self, stream: Stream, keys: Sequence[str]) -> list[str]:
+        """Those of the keys that are neither witnessed nor in quarantine."""
         hashes = {mail_page.key_hash(self.setup.store.keys, key): key for key in keys}
         with self.setup.store.read() as tx:
             row = audits.stream_row(tx, self.account.id, stream.key)
             seen = audits.known(tx, row.id, list(hashes)) if row is not None else set()
         return [key for hashed, key in hashes.items() if hashed not in seen]
 
-    def _look(self, stream: Stream, keys: Sequence[str], span: Span, found: StreamAudit) -> None:
-        """Reads what nobody has seen: it may be gone by now, or be none of ours to bring."""
-        bodies = self._read([Locator(stream.key, key) for key in keys])
-        missing = [b for b in bodies if not b.gone and span.covers(_arrival(b))]
-        healed = self._store(stream, missing, found) if self._heal else set()
-        for body in missing:
+    def _settle(
+        self, stream: Stream, bodies: Sequence[Body], new: set[str], found: StreamAudit
+    ) -> None:
+        """Brings what nobody has seen, if wished, and counts it; `new` are keys."""
+        healed = self._store(stream, bodies, found) if self._heal else set()
+        found.new += len(new)
+        found.brought += len(new & healed)
+        for body in bodies:
+            if body.locator.key in new:
+                continue
             found.missing += 1
             found.healed += body.locator.key in healed
             if len(found.gaps) < MOST_LISTED:
-                found.gaps.append(self._gap(stream, body, healed=body.locator.key in healed))
+                found.gaps.append(_gap(stream, body, healed=body.locator.key in healed))
 
     def _read(self, locators: Sequence[Locator]) -> list[Body]:
         """What is at the locators, with a second look where a text hid the rest of a message."""
@@ -306,14 +334,57 @@ class Comparison:
                 found.outcomes.append("errors")
         return {b.locator.key for b in readable} | {item.key for item in unreadable}
 
-    def _gap(self, stream: Stream, body: Body, *, healed: bool) -> Gap:
-        arrived_at, last_success = _arrival(body), self.account.last_success
-        reason = "no pull has brought it"
-        if isinstance(body.item, UnreadableItem) or body.item is None:
-            reason = body.problem or "the server does not hand it out"
-        elif arrived_at is not None and last_success is not None and arrived_at > last_success:
-            reason = "it arrived after the last pull"
-        return Gap(f"{stream.name} {body.locator.key}", arrived_at, reason, healed)
+
+class SinceLastPull:
+    """Tells what came to a stream since its last complete pull began.
+
+    Mail by its arrival. A meeting has no date of arrival: new is what the next pull would bring.
+    """
+
+    def __init__(self, comparison: Comparison, stream: Stream) -> None:
+        self._comparison, self._stream = comparison, stream
+        account = comparison.account
+        with comparison.setup.store.read() as tx:
+            self._row = audits.stream_row(tx, account.id, stream.key)
+        row = self._row
+        self._never = row is None or (row.cursor is None and row.complete_until is None)
+        # Both are pulls of all it held: the account's last good one, and the last that was proved.
+        pulls = (account.last_success, row.complete_until if row else None)
+        self._began = max((at for at in pulls if at is not None), default=None)
+
+    def __call__(self, body: Body) -> bool:
+        """Whether an unseen item is new. Raises as `Source.pull`."""
+        arrived_at = _arrival(body)
+        if self._never:
+            return True
+        if arrived_at is not None:
+            return self._began is not None and arrived_at >= self._began
+        return self._stream.kind == "calendar" and body.locator.key in self._next
+
+    @cached_property
+    def _next(self) -> frozenset[str]:
+        """The keys that the next pull would bring; nothing of it is stored."""
+        row, source = self._row, self._comparison.source
+        if row is None or row.cursor is None:
+            return frozenset()
+        try:
+            pages = list(source.pull(self._stream, row.cursor, self._known))
+        except CursorLost:
+            return frozenset()
+        return frozenset(item.key for page in pages for item in page.items)
+
+    def _known(self) -> Mapping[str, str]:
+        store = self._comparison.setup.store
+        with store.read() as tx:
+            rows = items.witnessed_keys(tx, self._row.id) if self._row else []
+        return {store.keys.unseal(sealed): version for sealed, version in rows}
+
+
+def _gap(stream: Stream, body: Body, *, healed: bool) -> Gap:
+    reason = "no pull has brought it"
+    if isinstance(body.item, UnreadableItem) or body.item is None:
+        reason = body.problem or "the server does not hand it out"
+    return Gap(f"{stream.name} {body.locator.key}", _arrival(body), reason, healed)
 
 
 def _arrival(body: Body) -> datetime | None:

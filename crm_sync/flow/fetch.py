@@ -7,14 +7,16 @@ from typing import Any
 from crm_sync.core.classification import Reason
 from crm_sync.core.matching import Verdict
 from crm_sync.core.records import Body, EventItem, Locator, MailItem, Stream, UnreadableItem
-from crm_sync.flow import event_page, followups, mail_page
+from crm_sync.flow import event_page, followups, mail_page, notices
 from crm_sync.flow.moved import forget_left_places
-from crm_sync.flow.second_look import note, second_look
+from crm_sync.flow.second_look import note, remembered, second_look
 from crm_sync.flow.setup import Setup
 from crm_sync.flow.traffic import Traffic
 from crm_sync.ports import Source
 from crm_sync.store import accounts, items, reminders, texts
+from crm_sync.store import notices as noted
 from crm_sync.store.accounts import Account
+from crm_sync.store.engine import text_time
 
 BATCH = 500
 AHEAD = 4 * BATCH
@@ -73,7 +75,7 @@ def _store_texts(
                 _hold(tx, setup, account, body)
         elif reason is not None:
             waiting += [(who, t) for who, t, *_ in reminders.touched(tx, [number]) if t is not None]
-            demoted += items.demote(tx, number, reason)
+            demoted += _demote(tx, setup, account, wanted[body.locator], body, reason)
         else:
             good.append((number, body.text, body.attachments))
     texts.store_texts(tx, good)
@@ -81,6 +83,32 @@ def _store_texts(
     for rule in setup.rules:
         followups.judge(tx, setup, rule, waiting)
     return demoted
+
+
+def _demote(
+    tx: Any, setup: Setup, account: Account, wanted: texts.Wanted, body: Body, reason: Reason
+) -> int:
+    """Takes a mail out of the diary again; what it may say about an address is read with the rest.
+
+    Returns in how many places it was seen.
+    """
+    arrived_at = items.interaction_rows(tx, [wanted.interaction])[wanted.interaction]["arrived_at"]
+    seen = items.demote(tx, wanted.interaction, reason)
+    is_young = str(arrived_at) > (text_time(setup.now() - notices.OLDEST) or "")
+    if is_young and _may_tell(setup, tx, wanted, body, reason):
+        stream_id = accounts.stream_id(tx, account.id, body.locator.stream)
+        hashed = mail_page.key_hash(setup.store.keys, body.locator.key)
+        here = {w.sighting for w in items.witnesses(tx, stream_id, [hashed])}
+        noted.note(tx, stream_id, [(n, wanted.sealed) for n in here if n is not None])
+    return seen
+
+
+def _may_tell(setup: Setup, tx: Any, wanted: texts.Wanted, body: Body, reason: Reason) -> bool:
+    if wanted.header is None:
+        return False
+    complains = any(a.media_type == "message/feedback-report" for a in body.attachments)
+    envelope, directory = remembered(wanted.header), setup.directory.load(tx)
+    return complains or notices.may_tell(reason, envelope, directory)
 
 
 def _hold(tx: Any, setup: Setup, account: Account, body: Body) -> None:
@@ -94,22 +122,20 @@ def _hold(tx: Any, setup: Setup, account: Account, body: Body) -> None:
 def fetch_recalled(setup: Setup, account: Account, source: Source) -> int:
     """Fetches the past of customers added since, through their sightings; how many were found."""
     found = 0
-    tried: set[tuple[int, bytes]] = set()
-    while True:
-        with setup.store.read() as tx:
-            waiting = items.recalled(tx, account.id)
-        batch = [r for r in waiting if (r[0], r[2]) not in tried][:BATCH]
-        if not batch:
-            return found
-        tried.update((sighting, sealed) for sighting, _, sealed in batch)
+    with setup.store.read() as tx:
+        batch = items.recalled(tx, account.id, BATCH)
+    while batch:
         unseal = setup.store.keys.unseal
-        places = {Locator(key, unseal(sealed)): number for number, key, sealed in batch}
+        places = {Locator(key, unseal(sealed)): number for number, *_, key, sealed in batch}
         bodies = list(source.read(list(places), items=True))
         with setup.store.write() as tx:
             for stream_key in {locator.stream for locator in places}:
                 mine = [b for b in bodies if b.locator.stream == stream_key]
                 found += store_read(tx, setup, account, stream_key, mine).count("logged")
             _forget_recalled(tx, setup, account, places, bodies)
+        with setup.store.read() as tx:
+            batch = items.recalled(tx, account.id, BATCH, after=batch[-1][:3])
+    return found
 
 
 def _forget_recalled(

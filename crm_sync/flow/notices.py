@@ -16,7 +16,7 @@ from crm_sync.core.complaints import Complaint, read_complaint
 from crm_sync.core.errors import Unreadable
 from crm_sync.core.keys import Keys
 from crm_sync.core.matching import Directory
-from crm_sync.core.records import Body, Locator
+from crm_sync.core.records import Body, Envelope, Locator
 from crm_sync.flow.setup import Setup
 from crm_sync.ports import Source
 from crm_sync.store import notices
@@ -43,17 +43,20 @@ def worth_reading(
     return [
         entry
         for entry in entries
-        if entry.item.arrived_at > now - OLDEST and _may_tell(entry, directory)
+        if may_tell(entry.verdict.reason, entry.item.envelope, directory)
+        and entry.item.arrived_at > now - OLDEST
     ]
 
 
-def _may_tell(entry: "Judged", directory: Directory) -> bool:
-    """A report on delivery, a complaint, or an automatic reply of somebody known."""
-    if entry.verdict.reason == "bounce":
+def may_tell(reason: str, envelope: Envelope, directory: Directory) -> bool:
+    """Whether it is a report on delivery, a complaint, or an automatic reply of somebody known.
+
+    `reason` is why it was left out of the diary.
+    """
+    if reason == "bounce":
         return True
-    if entry.verdict.reason != "automatic":
+    if reason != "automatic":
         return False
-    envelope = entry.item.envelope
     if "feedback-report" in envelope.content_type[:1000].lower():
         return True
     return any(_known(directory, author.address) for author in envelope.from_[:1])

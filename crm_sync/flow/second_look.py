@@ -44,8 +44,13 @@ def second_look(header: str | None, body: Body) -> Reason | None:
     """The reason to keep a mail out of the diary after all."""
     if header is None:
         return None
+    return classify_body(remembered(header), body.text, body.attachments)
+
+
+def remembered(header: str) -> Envelope:
+    """What `note` kept of a header."""
     known = json.loads(header)
-    envelope = Envelope(
+    return Envelope(
         message_id=known["message_id"],
         references=tuple(known["references"]),
         from_=_addresses(known["from"]),
@@ -59,7 +64,6 @@ def second_look(header: str | None, body: Body) -> Reason | None:
         transfer_encoding=known["transfer_encoding"],
         signs=known["signs"],
     )
-    return classify_body(envelope, body.text, body.attachments)
 
 
 def _pairs(addresses: Iterable[Address]) -> list[list[str]]:

@@ -76,10 +76,14 @@ def _problem(row: Account | None, streams: Sequence[StreamRow], now: datetime) -
         return row.last_error or "the last pull failed"
     if row.last_success is None or not -LONGEST_SILENCE < now - row.last_success < LONGEST_SILENCE:
         return "nobody has pulled it for an hour; `crm-sync run` does, the clock permitting"
+    # Of what is known to be missing nothing is proved, however fresh the proof before it was. What
+    # can't be read is in quarantine and is no gap; what a server announces and does not hand out is
+    # one for as long as connectors try again, and then goes to quarantine too.
+    gaps = ", ".join(f"{stream.name} ({stream.gaps})" for stream in streams if stream.gaps)
+    if gaps:
+        return f"the server holds what is not here: {gaps}; `crm-sync audit --heal` looks again"
     # An account that was never complete has a day to become so.
     proved = row.complete_until or row.first_complete_at
     if proved is not None and now - proved <= PROOF_LASTS:
         return None
-    gaps = ", ".join(f"{stream.name} ({stream.gaps})" for stream in streams if stream.gaps)
-    missing = f"the server holds what is not here: {gaps}" if gaps else "that is not proved"
-    return f"it is not complete up to the last day: {missing}; `crm-sync audit --heal` looks again"
+    return "it is not proved complete up to the last day; `crm-sync audit --heal` looks again"

@@ -335,16 +335,24 @@ def interaction_rows(tx: Connection, ids: Sequence[int]) -> dict[int, dict[str, 
     return found
 
 
-def recalled(tx: Connection, account_id: int) -> list[tuple[int, str, bytes]]:
-    """Sightings that an import matched: (sighting, stream key, sealed key), all places of them."""
-    rows = tx.execute(
-        select(recall.c.sighting_id, stream.c.key, witness.c.sealed)
-        .join(witness, witness.c.sighting_id == recall.c.sighting_id)
-        .join(stream, stream.c.id == witness.c.stream_id)
-        .where(stream.c.account_id == account_id)
-        .order_by(recall.c.sighting_id.desc(), stream.c.key)
+def recalled(
+    tx: Connection, account_id: int, limit: int, after: tuple[int, int, bytes] | None = None
+) -> list[tuple[int, int, bytes, str, bytes]]:
+    """Sightings that an import matched, newest first: a place in each row, `limit` of them.
+
+    Rows are (sighting, stream, key hash, stream key, sealed key); `after` is the beginning of one.
+    """
+    # CROSS JOIN keeps SQLite from going through all that the account holds.
+    query = (
+        'SELECT recall.sighting_id, stream_id, key_hash, stream."key", sealed '
+        "FROM recall CROSS JOIN witness CROSS JOIN stream WHERE account_id = ? "
+        "AND witness.sighting_id = recall.sighting_id AND stream.id = stream_id AND "
+        "recall.sighting_id <= ? AND (recall.sighting_id < ? OR (stream_id, key_hash) > (?, ?)) "
+        "ORDER BY recall.sighting_id DESC, stream_id, key_hash LIMIT ?"
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    number, *place = after or (2**63 - 1, 0, b"")
+    rows = tx.exec_driver_sql(query, (account_id, number, number, *place, limit))
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
 
 
 def recall_later(tx: Connection, sighting_id: int) -> None:

@@ -139,11 +139,24 @@ def sent_as(tx: Connection, message_ids: Sequence[str]) -> tuple[int, str] | Non
 
 
 def bounced(tx: Connection, outbox_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Which mails of the outbox came back: id -> the event, in the shape that `of` gives."""
+    """Which mails of the outbox came back: id -> the newest event, in the shape that `of` gives."""
     query = f"SELECT outbox_id, {', '.join(_SHOWN)} FROM address_event WHERE outbox_id IN"  # noqa: S608  # our own columns
-    return {
-        row[0]: dict(zip(_SHOWN, row[1:], strict=True)) for row in rows_in(tx, query, outbox_ids)
-    }
+    events = [
+        (row[0], dict(zip(_SHOWN, row[1:], strict=True))) for row in rows_in(tx, query, outbox_ids)
+    ]
+    # A complaint is about a mail that arrived.
+    back = [(number, event) for number, event in events if event["kind"] in _BOUNCES]
+    return dict(sorted(back, key=lambda one: str(one[1]["at"])))
+
+
+def attach_bounces(tx: Connection, mails: Sequence[dict[str, Any]]) -> None:
+    """Adds to each mail of the outbox, in the contract's shape, whether it came back.
+
+    The key is "bounced": the day in UTC as an ISO date, None where nothing is known of it.
+    """
+    back = bounced(tx, [mail["id"] for mail in mails])
+    for mail in mails:
+        mail["bounced"] = str(back[mail["id"]]["at"])[:10] if mail["id"] in back else None
 
 
 def of(tx: Connection, addresses: Sequence[str]) -> list[dict[str, Any]]:

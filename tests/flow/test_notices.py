@@ -11,7 +11,7 @@ from crm_sync.core.errors import Unreachable, Unreadable
 from crm_sync.core.headers import parse_envelope
 from crm_sync.flow.notices import OLDEST
 from crm_sync.flow.post import GreetingRule
-from crm_sync.store import customers
+from crm_sync.store import customers, outbox
 from crm_sync.store import notices as known
 
 KARIN, LENA = "karin@acme.example", "lena@nordvik.example"
@@ -93,7 +93,8 @@ class Office:
         stamp = f"{at:%a, %d %b %Y %H:%M:%S} +0000"
         raw = template.format(date=stamp, id=f"n{self.number}", **words)
         octets = raw.replace("\n", "\r\n").encode()
-        return self.box.deliver(Mail(parse_envelope(octets), at, raw=octets))
+        said = octets.partition(b"\r\n\r\n")[2].decode()
+        return self.box.deliver(Mail(parse_envelope(octets), at, said, raw=octets))
 
     def bounce(
         self, to=LENA, *, at=None, status="5.1.1", action="failed", about="<m0@acme.example>"
@@ -356,6 +357,26 @@ def test_a_bounce_of_our_own_mail_is_joined_to_it(greeted):
     assert (event["address"], event["kind"]) == (LENA, "hard_bounce")
     with office.world.store.read() as tx:
         assert known.bounced(tx, [row["id"], 4711])[row["id"]]["status"] == "5.1.1"
+
+
+def test_the_outbox_tells_which_mail_came_back_and_when(greeted):
+    office, row = greeted
+    assert bounced_in_the_outbox(office) == [None]
+    office.deliver(COMPLAINT, named="Redacted-Address: redacted", about=row["message_id"])
+    office.world.sync()
+    assert bounced_in_the_outbox(office) == [None], "who complains has got it"
+    for days in (1, 2):
+        office.bounce(about=row["message_id"], at=office.world.clock.now() + timedelta(days=days))
+    office.world.sync()
+    assert bounced_in_the_outbox(office) == ["2026-03-06"]
+    assert [mail["state"] for mail in office.world.outbox()] == ["sent"]
+
+
+def bounced_in_the_outbox(office):
+    with office.world.store.read() as tx:
+        mails = outbox.listing(tx)
+        known.attach_bounces(tx, mails)
+    return [mail["bounced"] for mail in mails]
 
 
 def test_a_complaint_that_blots_names_out_is_found_by_our_mail(greeted):

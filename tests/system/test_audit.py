@@ -72,6 +72,7 @@ def office(installation, dovecot, radicale):
     radicale.put(f"{path}demo.ics", an_event("Demo", attendee, start=start))
     url = f"{radicale.url.rstrip('/')}{path}"
     installation.write(CONFIGURATION.format(port=dovecot.port, user=user, calendar=url))
+    installation.user = user
     (installation.folder / "customers.csv").write_text("name,emails\nLena,lena@nordvik.example\n")
     installation.ok("import", "customers.csv")
     installation.ok("sync")
@@ -132,6 +133,29 @@ def test_what_was_lost_is_listed_and_then_healed_exactly_once(office, dovecot):
     assert sum(s["missing"] for s in streams(again).values()) == 0
     assert diary(office) == before
     assert office.ok("sync", "--json").object()["accounts"][0]["seen"] == 0
+
+
+def test_mail_since_the_last_sync_is_new_and_a_gap_makes_status_red_at_once(office, dovecot):
+    dovecot.append(office.user, "INBOX", a_mail(7), datetime.now(UTC))  # noqa: TID251  # servers know no other time
+    found = office.ok("audit", "--json")
+    inbox = streams(found)[IMAP, "INBOX"]
+    assert (inbox["held"], inbox["new"], inbox["missing"], inbox["gaps"]) == (4, 1, 0, [])
+    shown = office.ok("audit")
+    assert "1 item is new since the last pull; the next one brings it." in shown.out
+    assert shown.err == ""
+    office.ok("status")
+
+    lose(office, "DELETE FROM interaction WHERE subject = 'offer 1'")
+    result = office.run("audit")
+    assert (result.status, "1 item is missing" in result.err) == (1, True)
+    red = office.run("status")
+    assert (red.status, red.err) == (1, f"not healthy: {IMAP}\n")
+    (sentence,) = [line for line in red.out.splitlines() if "crm-sync audit --heal" in line]
+    assert "INBOX (1)" in sentence
+    assert office.run("status", "--json").object()["healthy"] is False
+    office.ok("audit", "--heal")
+    office.ok("status")
+    assert subjects(office) == ["Demo", "offer 0", "offer 1", "offer 2", "offer 7"]
 
 
 def test_lost_cursors_and_witnesses_double_nothing(office):

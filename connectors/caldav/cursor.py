@@ -3,16 +3,17 @@
 import json
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+from crm_sync.core import cursors
 from crm_sync.core.clean import clean
-from crm_sync.core.errors import CursorLost
 
 VERSION: Final = 1
 FULL_LISTING_EVERY: Final = timedelta(days=1)
 """Servers lose changes silently; a full comparison a day finds them."""
 
 _LONGEST: Final = 20_000
+_ADVICE: Final = "The calendar is pulled again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +45,18 @@ class Cursor:
 
 def read_cursor(text: str) -> Cursor:
     """The cursor the diary kept. Raises `CursorLost` for anything we have not written."""
-    try:
-        said = json.loads(text) if len(text) <= _LONGEST else None
-        if not isinstance(said, dict) or said.pop("v", None) != VERSION or said.keys() != _KEYS:
-            raise ValueError
-        found = Cursor(**said)
-        if not all(isinstance(word, str) for word in (found.token, found.ctag, found.until)):
-            raise ValueError
-        if found.listed_at is not None and datetime.fromisoformat(found.listed_at).tzinfo is None:
-            raise ValueError
-    except (ValueError, TypeError, RecursionError) as lost:
-        raise CursorLost("the calendar's cursor is not one of ours") from lost
+    return cursors.read_cursor(text, {VERSION: _read}, longest=_LONGEST, advice=_ADVICE)
+
+
+def _read(fields: dict[str, Any]) -> Cursor:
+    if fields.keys() != Cursor.__dataclass_fields__.keys():
+        raise ValueError("other fields")
+    found = Cursor(**fields)
+    if not all(isinstance(word, str) for word in (found.token, found.ctag, found.until)):
+        raise TypeError("no words")
+    if found.listed_at is not None and datetime.fromisoformat(found.listed_at).tzinfo is None:
+        raise ValueError("no zone")
     return found
-
-
-_KEYS: Final = Cursor.__dataclass_fields__.keys()
 
 
 def version_of(etag: str, laid_out_until: date | None) -> str:

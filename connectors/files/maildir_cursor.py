@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from crm_sync.core.errors import CursorLost
+from crm_sync.core.cursors import read_cursor
 
 VERSION: Final = 1
 _LONGEST: Final = 20_000
@@ -61,19 +61,10 @@ class Cursor:
     @classmethod
     def loads(cls, text: str) -> "Cursor":
         """The cursor in a stored text; raises `CursorLost` for anything `dumps` did not write."""
-        try:
-            if len(text) > _LONGEST:
-                raise ValueError("too long")
-            return cls._from(json.loads(text))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise CursorLost(
-                "the cursor is garbage or of another version", advice="The folder is pulled again."
-            ) from error
+        return read_cursor(text, {VERSION: cls._from}, longest=_LONGEST)
 
     @classmethod
     def _from(cls, data: dict[str, Any]) -> "Cursor":
-        if type(data["v"]) is not int or data["v"] != VERSION:
-            raise ValueError("another version")
         top, digest, seen, since = data["top"], data["digest"], data.get("seen"), data.get("since")
         if not isinstance(top, str) or not isinstance(digest, str):
             raise TypeError("no names")

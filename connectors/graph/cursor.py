@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, get_args
 
-from crm_sync.core.errors import CursorLost
+from crm_sync.core.cursors import read_cursor
 
 VERSION: Final = 1
 MOST_SEEN: Final = 5000
@@ -46,19 +46,12 @@ class Cursor:
     @classmethod
     def loads(cls, stored: str) -> "Cursor":
         """The cursor in a stored text; raises `CursorLost` for anything `dumps` did not write."""
-        try:
-            if len(stored) > _LONGEST:
-                raise ValueError("too long")
-            return cls._from(json.loads(stored))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise CursorLost(
-                "the cursor is garbage or of another version", advice="The folder is pulled again."
-            ) from error
+        return read_cursor(stored, {VERSION: cls._from}, longest=_LONGEST)
 
     @classmethod
     def _from(cls, data: dict[str, Any]) -> "Cursor":
-        if type(data.pop("v")) is not int or data["phase"] not in get_args(Phase):
-            raise ValueError("another version")
+        if data["phase"] not in get_args(Phase):
+            raise ValueError("another phase")
         data["seen"] = tuple(str(digest) for digest in data.get("seen", []))
         cursor = cls(**data)
         _links(cursor.link, cursor.next)

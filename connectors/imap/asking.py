@@ -6,8 +6,8 @@ from typing import Final
 
 from connectors.imap import failures
 from connectors.imap.link import Link
-from connectors.imap.session import Fetch, Session
-from connectors.imap.uids import write_set
+from connectors.imap.session import Answer, Fetch, Session
+from connectors.imap.uids import Ranges, write_set
 from connectors.imap.wire import Reply
 from crm_sync.core.errors import CrmSyncError, Unreachable
 
@@ -27,12 +27,14 @@ class Asked:
     """What came of asking: responses by UID, failures by UID in our words, UIDs without a word.
 
     `doubtful`: nothing has worked so far, so a failure may be the server's and not the message's.
+    `slowed`: the server said that it answers slowly on purpose.
     """
 
     replies: dict[int, list[Reply]] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     silent: list[int] = field(default_factory=list)
     doubtful: bool = False
+    slowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,17 @@ class Asking:
 
     def announced(self, uids: Sequence[int]) -> set[int]:
         """Which of these UIDs the server says are there."""
-
-        def search(_: Session) -> set[int]:
-            found = self._ready().search(b"UID " + write_set(uids))
-            if isinstance(found, list):
-                return {uid for uid in uids if any(uid in part for part in found)}
+        found = self.search(b"UID " + write_set(uids))
+        if isinstance(found, Answer):
             raise self._link.refused(found.text, "SEARCH")
+        return {uid for uid in uids if any(uid in part for part in found)}
 
-        return self._link.once_again(search)
+    def search(self, criteria: bytes) -> Ranges | Answer:
+        """The UIDs that meet `criteria`, or the answer of a server that does not know them."""
+        found = self._link.once_again(lambda _: self._ready().search(criteria))
+        if isinstance(found, Answer) and failures.asks_to_wait(found.text):
+            raise self._link.refused(found.text, "SEARCH")
+        return found
 
     def _ready(self) -> Session:
         """The session with our folder open in the epoch we know."""
@@ -116,6 +121,7 @@ class Asking:
         self._worked = self._worked or bool(fetch.replies)
         missing = sorted(fetch.uids - fetch.replies.keys())
         if answer is not None and answer.ok:
+            asked.slowed |= failures.tells_of_slow_mode(answer.text)
             asked.silent += missing
             return []
         if answer is not None and failures.asks_to_wait(answer.text):

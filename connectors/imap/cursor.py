@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from crm_sync.core.errors import CursorLost
+from crm_sync.core.cursors import read_cursor
 
 VERSION: Final = 2
 MOST_GAPS: Final = 2000
@@ -113,18 +113,7 @@ class Cursor:
 
         Raises `CursorLost` for anything that `dumps` did not write.
         """
-        try:
-            if len(text) > _LONGEST:
-                raise ValueError("too long")
-            data = json.loads(text)
-            version = data["v"]
-            if type(version) is not int or version not in _READERS:
-                raise ValueError("another version")
-            return _READERS[version](data)
-        except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError) as error:
-            raise CursorLost(
-                "the cursor is garbage or of another version", advice="The folder is pulled again."
-            ) from error
+        return read_cursor(text, _READERS, longest=_LONGEST)
 
 
 def _read_1(data: dict[str, object]) -> Cursor:

@@ -23,6 +23,7 @@ LOST: Final = (OSError, imaplib.IMAP4.error, Garbled, NoStartTls, EOFError)
 """What may come out of a connection when it is not to be used any more."""
 
 _CODE: Final = re.compile(rb"\s*\[([A-Za-z0-9-]+)")
+_SLOW_MODE: Final = re.compile(rb"\[THROTTLED\]", re.IGNORECASE)
 _BACK_OFF: Final = re.compile(r"backoff time:\s*(\d{1,9})\s*milliseconds", re.IGNORECASE)
 _LONGEST_WAIT: Final = timedelta(hours=24)
 _LATER: Final = "Trying again later."
@@ -275,6 +276,16 @@ def is_missing(text: bytes) -> bool:
     return code_of(text) in {"NONEXISTENT", "TRYCREATE"} or bool(
         _NO_FOLDER.search(text.decode("latin-1"))
     )
+
+
+def tells_of_slow_mode(text: bytes) -> bool:
+    """Whether an OK says that the server is slow on purpose: Gmail's "Success [THROTTLED]"."""
+    return bool(_SLOW_MODE.search(text))
+
+
+def slow_mode(where: str, now: datetime) -> CrmSyncError:
+    """The error of an account that is slowed down however little is asked for at once."""
+    return _THROTTLED.error(where, now)
 
 
 def asks_to_wait(text: bytes) -> bool:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+from connectors.imap import gmail_ids
 from connectors.imap.hint import hint_of
 from connectors.imap.session import items_of, uid_of
 from connectors.imap.tokens import Token, Unparsable, number
@@ -21,9 +22,6 @@ NAMES: Final = (
     + b")]"
 )
 """Cheaper and sturdier than ENVELOPE, which servers build wrongly from bad headers."""
-
-_GMAIL: Final = (b"X-GM-MSGID", b"X-GM-THRID")
-"""Gmail's numbers of a message and of its conversation, good within the account for ever."""
 
 _USUAL: Final = re.compile(
     rb'\* \d+ FETCH \(UID \d+ INTERNALDATE "([^"]{20,30})" RFC822\.SIZE (\d{1,15}) '
@@ -52,7 +50,7 @@ SURPRISES: Final = (
 class Row:
     """What the server said of one message; None for what is missing or no date.
 
-    `marks` are Gmail's numbers by their names in lower case.
+    `marks` are those of `gmail_ids.marks_of`.
     """
 
     arrived_at: datetime | None
@@ -63,7 +61,7 @@ class Row:
 
 def names_for(capabilities: frozenset[str]) -> bytes:
     """The data items to ask a server with these capabilities for."""
-    return b" ".join([NAMES, *_GMAIL]) if "X-GM-EXT-1" in capabilities else NAMES
+    return b" ".join([NAMES, *gmail_ids.NAMES]) if gmail_ids.EXTENSION in capabilities else NAMES
 
 
 def read_row(replies: Iterable[Reply]) -> Row | None:
@@ -88,17 +86,8 @@ def row_of(items: dict[bytes, Token]) -> Row | None:
             arrived_at = parse_date(date) if isinstance(date, bytes) else None
             header = value if isinstance(value, bytes) else b""
             size = max(number(items.get(b"RFC822.SIZE")), 0)
-            return Row(arrived_at, size, header, _marks(items))
+            return Row(arrived_at, size, header, gmail_ids.marks_of(items))
     return None
-
-
-def _marks(items: dict[bytes, Token]) -> Mapping[str, str]:
-    found = {name: items.get(name) for name in _GMAIL}
-    return {
-        name.decode().lower(): value.decode()
-        for name, value in found.items()
-        if isinstance(value, bytes) and value.isdigit() and len(value) <= 20  # noqa: PLR2004  # 64 bits have 20 digits
-    }
 
 
 def parse_date(value: bytes) -> datetime | None:
@@ -161,7 +150,8 @@ def _item(key: str, row: Row, now: datetime) -> MailItem | UnreadableItem:
     if _is_placeholder(envelope):
         return UnreadableItem(key, "the server hands out a placeholder instead of the message")
     arrived_at = row.arrived_at or envelope.date or now
-    return MailItem(key, arrived_at, row.size, envelope, hint_of(envelope, row.size))
+    hint = hint_of(envelope, row.size, gmail_ids.message_of(row.marks))
+    return MailItem(key, arrived_at, row.size, envelope, hint)
 
 
 def _is_placeholder(envelope: Envelope) -> bool:

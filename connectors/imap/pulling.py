@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
 
-from connectors.imap import epoch
+from connectors.imap import epoch, failures
 from connectors.imap import uids as uid_sets
 from connectors.imap.asking import Asked, Asking, Pending
 from connectors.imap.cursor import MOST_GAPS, Cursor, Gap, History
@@ -15,14 +15,12 @@ from connectors.imap.epoch import Epoch
 from connectors.imap.folders import Status
 from connectors.imap.headers import item_of, names_for
 from connectors.imap.link import Link
+from connectors.imap.pace import Pace
 from connectors.imap.searching import Searching, falling
 from connectors.imap.session import Selected, Session
 from connectors.imap.uids import Ranges
 from crm_sync.core.errors import Unreachable
 from crm_sync.core.records import Item, MailItem, Page, UnreadableItem
-
-AHEAD: Final = 2
-"""FETCHes under way beyond the page at hand, so that a long line is never idle."""
 
 LOOK_EVERY: Final = timedelta(minutes=1)
 """While history is pulled for hours, what arrives meanwhile is looked for this often."""
@@ -63,6 +61,12 @@ class _Batch:
     retried: bool = False
     old: bool = False
 
+    def cut(self, size: int) -> "tuple[_Batch, _Batch]":
+        """At most `size` UIDs whose turn is first, and the others: history is gone down."""
+        at = max(len(self.uids) - size, 0) if self.old else size
+        low, high = replace(self, uids=self.uids[:at]), replace(self, uids=self.uids[at:])
+        return (high, low) if self.old else (low, high)
+
 
 @dataclass(frozen=True, slots=True)
 class _Look:
@@ -86,6 +90,7 @@ class Pull:
         self._folder = folder
         self._old = cursor
         self._wanted = wanted
+        self._pace = Pace(wanted.size)
         self._searching = Searching(link, folder)
         self._now = link.clock.now()
         self._stored = cursor.dumps() if cursor is not None else None
@@ -101,8 +106,7 @@ class Pull:
             return
         yield from self._begin(opened)
         old = self._history()
-        self._total = uid_sets.count(old)
-        self._left = -(-self._total // self._wanted.size)
+        self._total = self._left = uid_sets.count(old)
         pages = falling(old, self._wanted.size)
         while True:
             yield from self._round(self._look(opened), pages)
@@ -201,17 +205,17 @@ class Pull:
     def _round(self, look: _Look, old: Iterator[list[int]]) -> Iterator[Page]:
         """Gaps, then rising new UIDs, then falling old ones until it is time for another look."""
         size = self._wanted.size
-        fresh = [_Batch(uids, retried=True) for uids in ([look.retry] if look.retry else [])]
+        due = [_Batch(look.retry, retried=True)]
         pages = (_Batch(uids) for uids in uid_sets.pages(look.new, size))
-        first = len(fresh) + -(-uid_sets.count(look.new) // size)
+        first = len(look.retry) + uid_sets.count(look.new)
         self._left += first
-        self._total += uid_sets.count(look.new) + len(look.retry)
+        self._total += first
         if not first:
             self._finish(look)
-        for batch, asked in self._asked(chain(fresh, pages, self._until_due(old))):
+        for batch, asked in self._asked(chain(due, pages, self._until_due(old))):
             items = self._settle(batch, asked)
-            self._left -= 1
-            first -= 1
+            self._left -= len(batch.uids)
+            first -= len(batch.uids)
             if not first:
                 self._finish(look)
             yield self._page(items, history=batch.old)
@@ -227,15 +231,31 @@ class Pull:
     def _asked(self, batches: Iterator[_Batch]) -> Iterator[tuple[_Batch, Asked]]:
         """Each batch with its answer; the FETCHes of the next ones have been sent by then."""
         self._asking = Asking(self._link, self._folder, self._cursor.uidvalidity)
-        waiting: deque[tuple[_Batch, Pending]] = deque()
+        waiting: deque[tuple[_Batch, int, Pending]] = deque()
         names = b"(" + names_for(self._link.session().capabilities) + b")"
+        for batch in self._parts(batches):
+            asked = self._asking.begin(batch.uids, names)
+            waiting.append((batch, self._pace.slowed, asked))
+            while len(waiting) > self._pace.ahead:
+                yield self._answer(*waiting.popleft())
+        while waiting:
+            yield self._answer(*waiting.popleft())
+
+    def _parts(self, batches: Iterator[_Batch]) -> Iterator[_Batch]:
+        """The batches, cut to what may be asked for at once by then."""
         for batch in batches:
-            waiting.append((batch, self._asking.begin(batch.uids, names)))
-            if len(waiting) > AHEAD:
-                batch_now, pending = waiting.popleft()
-                yield batch_now, self._asking.end(pending)
-        for batch, pending in waiting:
-            yield batch, self._asking.end(pending)
+            rest = batch
+            while rest.uids:
+                if self._pace.exhausted:
+                    raise failures.slow_mode(self._link.where, self._link.clock.now())
+                part, rest = rest.cut(self._pace.size)
+                yield part
+
+    def _answer(self, batch: _Batch, slowed: int, pending: Pending) -> tuple[_Batch, Asked]:
+        asked = self._asking.end(pending)
+        if asked.slowed:
+            self._pace.slow_down(slowed)
+        return batch, asked
 
     def _page(self, items: tuple[Item, ...], *, history: bool = False) -> Page:
         """A page with the cursor as it is now; what is said once is said by the first one."""
@@ -278,7 +298,8 @@ class Pull:
         if batch.old and cursor.history is not None:
             # `_left` still counts this batch; without the new ones it says how much history is.
             below, floor = batch.uids[0], cursor.history.floor
-            cursor.history = History(below, floor) if self._left > 1 else None
+            left = self._left - len(batch.uids)
+            cursor.history = History(below, floor) if left else None
         elif not batch.retried and not batch.old:
             cursor.next_uid = max(cursor.next_uid, batch.uids[-1] + 1)
 

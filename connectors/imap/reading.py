@@ -1,16 +1,19 @@
 """Texts of messages: only text parts are fetched, cut at 256 kB, for many messages at a time."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from connectors.imap.asking import Asked, Asking, Pending
 from connectors.imap.bodystructure import TextPart, read_structure
+from connectors.imap.finding import uids_by_number
 from connectors.imap.folders import raw_of
-from connectors.imap.headers import NAMES, SURPRISES, item_of
+from connectors.imap.gmail_ids import EXTENSION
+from connectors.imap.headers import SURPRISES, item_of, names_for
 from connectors.imap.hint import Hint, read_hint
 from connectors.imap.link import Link
+from connectors.imap.pace import Pace
 from connectors.imap.session import Selected, Session, items_of
 from connectors.imap.tokens import Token, Unparsable
 from connectors.imap.wire import Reply
@@ -29,14 +32,18 @@ _EMPTY: Final = "the server hands out an empty text in place of the real one"
 _WHOLE: Final = b"BODY.PEEK[]<0.%d>" % LARGEST_WHOLE
 _OCTETS: Final = b"BODY.PEEK[]<0.%d>" % LARGEST_OCTETS
 
+_Place = tuple[Locator, int | None]
+"""A locator and the UID of its message; None when it has none now."""
+
 
 @dataclass(slots=True)
 class _Message:
-    """A message to read: where from, what to fetch, what came."""
+    """A message to read: where from, what to fetch, what came. `key` is its key as of now."""
 
     uid: int
-    locators: list[Locator]
+    key: str
     hint: Hint | None
+    locators: list[Locator] = field(default_factory=list)
     parts: tuple[TextPart, ...] = ()
     whole: bool = False
     attachments: tuple[Attachment, ...] = ()
@@ -63,6 +70,7 @@ class Reading:
         self._items = items
         self._octets = octets
         self._now = link.clock.now()
+        self._pace = Pace(_MOST_AT_ONCE)
 
     def bodies(self, locators: Sequence[Locator]) -> Iterator[Body]:
         """Exactly one body for each locator, folder by folder."""
@@ -74,33 +82,47 @@ class Reading:
 
     def _folder(self, folder: bytes | None, locators: Sequence[Locator]) -> Iterator[Body]:
         opened = None if folder is None else self._link.once_again(lambda s: self._open(s, folder))
-        messages: dict[int, _Message] = {}
-        for locator in locators:
-            uid = _uid(locator.key, opened)
-            if uid is None:
-                yield Body(locator, gone=True)
-            elif uid in messages:
-                messages[uid].locators.append(locator)
+        if folder is None or opened is None:
+            yield from (Body(locator, gone=True) for locator in locators)
+            return
+        asking = Asking(self._link, folder, opened.uidvalidity)
+        places = [(locator, _uid(locator.key, opened)) for locator in locators]
+        lost = [locator for locator, uid in places if uid is None]
+        for body in self._read(asking, _messages(places, opened)):
+            if body.gone:
+                lost.append(body.locator)
             else:
-                messages[uid] = _Message(uid, [locator], read_hint(locator.hint))
-        if folder is not None and opened is not None and messages:
-            asking = Asking(self._link, folder, opened.uidvalidity)
-            yield from self._read(asking, list(messages.values()))
+                yield body
+        again = self._find(asking, lost)
+        yield from (Body(locator, gone=True) for locator, uid in again if uid is None)
+        yield from self._read(asking, _messages(again, opened))
 
     def _open(self, session: Session, folder: bytes) -> Selected | None:
         return self._link.reopen(session, folder)
 
+    def _find(self, asking: Asking, lost: Sequence[Locator]) -> list[_Place]:
+        """Where messages are that were numbered anew, as far as their hints let them be found."""
+        hints = [read_hint(locator.hint) for locator in lost]
+        numbers = [hint.gmail_id if hint else "" for hint in hints]
+        wanted = list(dict.fromkeys(number for number in numbers if number))
+        found: Mapping[str, int] = {}
+        if wanted and EXTENSION in self._link.session().capabilities:
+            found = uids_by_number(asking, wanted)
+        return [(at, found.get(number)) for at, number in zip(lost, numbers, strict=True)]
+
     def _read(self, asking: Asking, messages: Sequence[_Message]) -> Iterator[Body]:
         """Chunk by chunk: while one is decoded the next two are on their way."""
+        also = names_for(self._link.session().capabilities) if self._items else b"UID"
         under_way: deque[_Chunk] = deque()
-        for part in _chunks(messages):
-            under_way.append(_Chunk(asking, part, items=self._items, octets=self._octets))
+        for part in _chunks(messages, self._pace):
+            under_way.append(_Chunk(asking, part, self._pace, also, octets=self._octets))
             under_way[-1].survey()
             if len(under_way) > 1:
                 under_way[-2].fetch()
-            if len(under_way) > 2:  # noqa: PLR2004  # surveyed, fetched, to be decoded
+            while len(under_way) > self._pace.ahead:
                 yield from self._bodies(under_way.popleft().end(), asking)
-        under_way[-1].fetch()
+        if under_way:
+            under_way[-1].fetch()
         while under_way:
             yield from self._bodies(under_way.popleft().end(), asking)
 
@@ -131,7 +153,7 @@ class Reading:
             return Body(locator, problem="the text of the message can't be understood")
         if not self._items:
             return body
-        item = item_of(locator.key, message.replies, self._now)
+        item = item_of(message.key, message.replies, self._now)
         if item is None or isinstance(item, UnreadableItem):
             reason = item.reason if item else "the server does not describe the message"
             return Body(locator, item=item, problem=body.problem or reason)
@@ -142,14 +164,23 @@ class _Chunk:
     """Some messages on their way through two questions: what is in them, and the texts."""
 
     def __init__(
-        self, asking: Asking, messages: Sequence[_Message], *, items: bool, octets: bool
+        self,
+        asking: Asking,
+        messages: Sequence[_Message],
+        pace: Pace,
+        also: bytes,
+        *,
+        octets: bool,
     ) -> None:
         self._asking = asking
         self._messages = {message.uid: message for message in messages}
-        self._also = NAMES if items else b"UID"
+        self._pace = pace
+        self._slowed = pace.slowed
+        self._also = also
         self._octets = octets
         self._survey: Pending | None = None
         self._fetches: list[Pending] = []
+        self._fetched = False
 
     def survey(self) -> None:
         """Asks for the structure of what is more than one plain text."""
@@ -161,16 +192,23 @@ class _Chunk:
 
     def fetch(self) -> None:
         """Asks for the texts, in one command for all messages with texts in the same places."""
+        if self._fetched:
+            return
+        self._fetched = True
         if self._survey is not None:
             self._take(self._asking.end(self._survey))
         groups: dict[bytes, list[int]] = defaultdict(list)
         for message in self._messages.values():
             if not message.problem and not message.silent and (wanted := self._wanted(message)):
                 groups[wanted].append(message.uid)
-        self._fetches = [self._asking.begin(sorted(u), what) for what, u in groups.items()]
+        for wanted, uids in groups.items():
+            self._fetches.append(self._asking.begin(sorted(uids), wanted))
+            if not self._pace.ahead:
+                self._take(self._asking.end(self._fetches.pop()))
 
     def end(self) -> list[_Message]:
         """The messages with all that came for them."""
+        self.fetch()
         for pending in self._fetches:
             self._take(self._asking.end(pending))
         if not self._octets:
@@ -187,6 +225,8 @@ class _Chunk:
             message.parts = tuple(replace(p, size=_told_size(message)) for p in message.parts)
 
     def _take(self, asked: Asked) -> None:
+        if asked.slowed:
+            self._pace.slow_down(self._slowed)
         for uid, replies in asked.replies.items():
             self._messages[uid].replies += replies
         for uid in asked.silent:
@@ -304,13 +344,25 @@ def _uid(key: str, opened: Selected | None) -> int | None:
     return int(uid) if uid.isascii() and uid.isdecimal() and 0 < int(uid[:11]) < 2**32 else None
 
 
-def _chunks(messages: Sequence[_Message]) -> Iterator[list[_Message]]:
+def _messages(places: Iterable[_Place], opened: Selected) -> list[_Message]:
+    """The messages at these places; several locators may mean the same one."""
+    found: dict[int, _Message] = {}
+    for locator, uid in places:
+        if uid is None:
+            continue
+        if uid not in found:
+            found[uid] = _Message(uid, f"{opened.uidvalidity}:{uid}", read_hint(locator.hint))
+        found[uid].locators.append(locator)
+    return list(found.values())
+
+
+def _chunks(messages: Sequence[_Message], pace: Pace) -> Iterator[list[_Message]]:
     """The messages in parts of bounded number and size."""
     part: list[_Message] = []
     size = 0
     for message in messages:
         expected = min(message.hint.size if message.hint else LARGEST_TEXT // 8, LARGEST_TEXT)
-        if part and (len(part) >= _MOST_AT_ONCE or size + expected > _MOST_BYTES_AT_ONCE):
+        if part and (len(part) >= pace.size or size + expected > _MOST_BYTES_AT_ONCE):
             yield part
             part, size = [], 0
         part.append(message)

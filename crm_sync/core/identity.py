@@ -19,12 +19,14 @@ class Identity:
     """The keyed hashes by which an item is found again.
 
     `name` stands for the Message-ID, the fingerprint of a message without one, or the UID;
-    `author` for From, or a meeting's slot. `fingerprint` tells that there was no Message-ID.
+    `author` for From, or a meeting's slot. `fingerprint` tells that there was no Message-ID; then
+    `mark` stands for the server's own number of the message, empty where it has none.
     """
 
     name: bytes
     author: bytes
     fingerprint: bool = False
+    mark: str = ""
 
 
 def of_mail(keys: Keys, envelope: Envelope, occurred_at: datetime) -> Identity:
@@ -37,7 +39,9 @@ def of_mail(keys: Keys, envelope: Envelope, occurred_at: datetime) -> Identity:
     # Without a Date each mailbox would give the hour of its own copy.
     date = occurred_at.isoformat() if envelope.date is not None else ""
     text = "\0".join([*everyone, date, subject, *envelope.references])
-    return Identity(keys.hash("fingerprint", text), author, fingerprint=True)
+    number = envelope.signs.get("x-gm-msgid", "")
+    mark = keys.hash("gmail-message", number).hex() if number else ""
+    return Identity(keys.hash("fingerprint", text), author, fingerprint=True, mark=mark)
 
 
 def of_message_id(keys: Keys, message_id: str) -> bytes:

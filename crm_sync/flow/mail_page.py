@@ -56,8 +56,8 @@ def judge(
         verdict = judge_mail(item.envelope, directory=directory, team=setup.team, account_rep=rep)
         entry = Judged(item, at, verdict, identity.of_mail(keys, item.envelope, at), [item.key])
         same = by_identity[entry.identity.name, entry.identity.author]
-        first = next((e for e in same if _same(e, at)), None)
-        if first is None or entry.identity.fingerprint:
+        first = next((e for e in same if _is_copy(e, entry)), None)
+        if first is None:
             same.append(entry)
             entries.append(entry)
         else:
@@ -67,8 +67,11 @@ def judge(
     return entries
 
 
-def _same(entry: Judged, at: datetime) -> bool:
-    return abs(entry.at - at) <= SAME_DATE
+def _is_copy(first: Judged, entry: Judged) -> bool:
+    mark = entry.identity.mark
+    if entry.identity.fingerprint and (not mark or mark != first.identity.mark):
+        return False  # two mails without Message-ID on one page are two mails
+    return abs(first.at - entry.at) <= SAME_DATE
 
 
 def store(
@@ -88,7 +91,14 @@ def store(
         tx,
         stream_id,
         (
-            items.Witness(key_hash(keys, key), "", e.interaction, e.sighting, "", keys.seal(key))
+            items.Witness(
+                key_hash(keys, key),
+                "",
+                e.interaction,
+                e.sighting,
+                e.identity.mark,
+                keys.seal(key),
+            )
             for e in entries
             for key in e.keys
         ),
@@ -220,7 +230,8 @@ def _twin(
     for twin in candidates:
         if abs(twin.occurred_at - entry.at) > SAME_DATE:
             continue
-        if entry.identity.fingerprint and items.has_witness(tx, stream_id, twin):
+        here = items.versions_here(tx, stream_id, twin) if entry.identity.fingerprint else set()
+        if here and (not entry.identity.mark or entry.identity.mark not in here):
             continue  # two mails without Message-ID in one folder are two mails
         if entry.identity.fingerprint:
             candidates.remove(twin)

@@ -129,9 +129,10 @@ def twins(tx: Connection, names: Sequence[bytes]) -> list[Twin]:
     return found
 
 
-def has_witness(tx: Connection, stream_id: int, twin: Twin) -> bool:
-    """Whether an item was already seen in this stream (two mails without Message-ID are two)."""
-    return bool(places_of(tx, stream_id, twin))
+def versions_here(tx: Connection, stream_id: int, twin: Twin) -> set[str]:
+    """The versions under which an item was seen in this stream; none when it was not."""
+    here = select(witness.c.version).where(witness.c.stream_id == stream_id, _is_of(twin))
+    return set(tx.execute(here).scalars())
 
 
 def _is_of(twin: Twin) -> ColumnElement[bool]:

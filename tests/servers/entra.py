@@ -16,18 +16,22 @@ Answer = tuple[int, bytes, dict[str, str]]
 
 
 class Entra:
-    """Gives tokens; `requests` holds the forms that came to the token endpoint."""
+    """Gives tokens; `requests` holds the forms that came to the token endpoint.
+
+    `consented` are the permissions that the person allowed so far; None: the tenant allows all.
+    """
 
     def __init__(self) -> None:
         self.requests: list[dict[str, str]] = []
         self.permissions = {"Mail.Read", "Mail.Send", "Mail.ReadWrite"}
+        self.consented: set[str] | None = None
         self.on_token: Callable[[dict[str, str]], Answer | None] | None = None
         self.lifetime = 3600
         self.device_pending = 0
         self.user = "karin@acme.example"
         self._good: set[str] = set()
         self._scopes: dict[str, set[str]] = {}
-        self._refresh = ""
+        self._refresh: set[str] = set()
         self._codes: dict[str, dict[str, str]] = {}
         self._nonce = ""
         self._device_scope = ""
@@ -47,7 +51,7 @@ class Entra:
     def revoke(self) -> None:
         """The person takes the consent back."""
         self._good.clear()
-        self._refresh = ""
+        self._refresh.clear()
 
     def approve(self, address: str, *, error: str = "") -> str:
         """What a browser does: signs in, and the address it ends at."""
@@ -97,9 +101,12 @@ class Entra:
                 return _error("invalid_client", "AADSTS7000215", status=401)
             return self._give(self.permissions, form, user=False)
         if kind == "refresh_token":
-            # Rotation: the one before is used up.
-            if not self._refresh or form["refresh_token"] != self._refresh:
+            if form["refresh_token"] not in self._refresh:
                 return _error("invalid_grant", "AADSTS700082")
+            if self.consented is not None and not _permissions(form) <= self.consented:
+                return _error("invalid_grant", "AADSTS65001")
+            # Rotation: it is used up.
+            self._refresh.remove(form["refresh_token"])
         elif kind == "authorization_code":
             asked = self._codes.pop(form["code"], None)
             digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
@@ -112,7 +119,9 @@ class Entra:
             if self.device_pending >= 0:
                 return _error("authorization_pending", "AADSTS70016")
         form.setdefault("scope", self._device_scope)
-        scopes = {scope.rpartition("/")[2] for scope in form["scope"].split()}
+        scopes = _permissions(form)
+        if self.consented is not None:
+            self.consented |= scopes
         return self._give(scopes, form, user=True)
 
     def _give(self, scopes: set[str], form: dict[str, str], *, user: bool) -> Answer:
@@ -124,9 +133,10 @@ class Entra:
             "scope": form["scope"],
         }  # fmt: skip
         if user:
-            self._refresh = f"refresh-{next(self._numbers)}"
+            refresh = f"refresh-{next(self._numbers)}"
+            self._refresh.add(refresh)
             body |= {
-                "refresh_token": self._refresh,
+                "refresh_token": refresh,
                 "client_info": _encoded({"uid": "u1", "utid": "t1"}),
                 "id_token": f"{_encoded({'alg': 'none'})}.{_encoded(self._claims())}.x",
             }
@@ -139,6 +149,11 @@ class Entra:
             "iss": issuer, "aud": CLIENT, "sub": "s1", "oid": "u1", "tid": "t1",
             "preferred_username": self.user, "nonce": self._nonce, **times,
         }  # fmt: skip
+
+
+def _permissions(form: dict[str, str]) -> set[str]:
+    names = {scope.rpartition("/")[2] for scope in form["scope"].split()}
+    return names - {"openid", "profile", "offline_access"}
 
 
 def _is_signed(form: dict[str, str]) -> bool:

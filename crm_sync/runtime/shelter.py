@@ -48,9 +48,10 @@ class ProcessShelter:
         self._closed = False
 
     def call(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
-        """See `crm_sync.ports.Shelter.call`; the result holds records of `core`, no other objects.
+        """See `crm_sync.ports.Shelter.call`; the function's return type is what may come back.
 
-        Raises `Unreachable` when no child can be started.
+        That is made of texts, whole numbers, booleans, dates, times in UTC, None, tuples of one
+        type and records of `core`. Raises `Unreachable` when no child can be started.
         """
         if not function.__module__.startswith(CORE):
             raise TypeError(f"{function.__module__} is not part of {CORE}")
@@ -121,7 +122,7 @@ class _Child:
         self._socket, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = subprocess.Popen(
+                self._process = subprocess.Popen(  # noqa: S603  # a module of ours
                     [sys.executable, "-P", "-m", _PROGRAM],
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),

@@ -9,17 +9,21 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from crm_sync.core.absence import read_absence
+from crm_sync.core.bounces import read_bounce
+from crm_sync.core.complaints import read_complaint
 from crm_sync.core.errors import Unreadable
 from crm_sync.core.meetings import read_events
 from crm_sync.core.sheltered import part_text
 from crm_sync.core.text import html_to_text, read_message
-from crm_sync.runtime.shelter import ProcessShelter, _result
+from crm_sync.runtime.answers import BadAnswer, read_answer
+from crm_sync.runtime.shelter import ProcessShelter
 from crm_sync.runtime.shelter_child import CPU_SECONDS, MEMORY, RESULT
 from tests.runtime import bombs
 
@@ -34,6 +38,34 @@ ORGANIZER:mailto:karin@acme.example
 ATTENDEE;CN=Anna:mailto:anna@customer.example
 END:VEVENT
 END:VCALENDAR
+"""
+BOUNCE = b"""From: MAILER-DAEMON@customer.example
+Content-Type: multipart/report; report-type=delivery-status; boundary=x
+
+--x
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.customer.example
+
+Final-Recipient: rfc822; anna@customer.example
+Action: failed
+Status: 5.1.1
+--x--
+"""
+COMPLAINT = b"""From: abuse@provider.example
+Content-Type: multipart/report; report-type=feedback-report; boundary=x
+
+--x
+Content-Type: message/feedback-report
+
+Feedback-Type: abuse
+Original-Rcpt-To: <anna@customer.example>
+--x--
+"""
+ABSENCE = b"""From: Anna <anna@customer.example>
+Subject: Out of office
+
+I am out of the office until 14 March and back on 15 March.
 """
 PAGE = "<p>Dear Karin,</p><p>Grüße</p>"
 
@@ -75,6 +107,19 @@ def test_results_are_the_same_as_without_a_shelter(shelter):
     meetings = shelter.call(read_events, SERIES, *window, zone)
     assert meetings == read_events(SERIES, *window, zone)
     assert len(meetings.occurrences) == 60
+
+
+@pytest.mark.parametrize(
+    ("read", "raw", "more"),
+    [
+        (read_bounce, BOUNCE, ()),
+        (read_complaint, COMPLAINT, ()),
+        (read_absence, ABSENCE, (date(2026, 3, 2),)),
+        (read_complaint, ABSENCE, ()),
+    ],
+)
+def test_notices_are_the_same_as_without_a_shelter(shelter, read, raw, more):
+    assert shelter.call(read, raw, *more) == read(raw, *more)
 
 
 def test_a_child_that_takes_too_much_is_ended_and_the_next_mail_is_read(shelter):
@@ -166,8 +211,8 @@ class Reduced:
 )
 def test_an_answer_of_a_child_that_was_taken_over_does_nothing_here(answer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Unreadable):
-        _result(RESULT + answer)
+    with pytest.raises(BadAnswer):
+        read_answer(RESULT + answer, read_message)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,12 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, get_args
 from zoneinfo import ZoneInfo
 
 from crm_sync.core.addresses import canonical
 from crm_sync.core.identity import of_message_id
-from crm_sync.core.occasions import GreetingWindow, celebrated_on, greeting_window, parse_day
+from crm_sync.core.occasions import (
+    CalendarName,
+    GreetingWindow,
+    YearlyDay,
+    celebrated_on,
+    greeting_window,
+    parse_day,
+)
 from crm_sync.core.records import Address
 from crm_sync.core.rendering import Rendered
 from crm_sync.core.zones import zone_for
@@ -34,12 +42,32 @@ def _celebrating(
     """Contacts whose day it is, from `send_at` until their midnight: (who, year, local date)."""
     if rule.customers == "off":
         return
-    for who in greetings.with_birthday(tx):
+    for who in greetings.with_birthday(tx, _days_of(now, now)):
         zone = _zone(setup, post, who)
         today = now.astimezone(zone).date()
         year = celebrated_on(parse_day(who.birthday), today)
         if year is not None and greeting_window(today, rule.send_at, zone).due_at <= now:
             yield who, year, today
+
+
+def _days_of(since: datetime, until: datetime) -> frozenset[str]:
+    """Month and day of whatever is celebrated between two moments, somewhere on earth."""
+    first = since.date() - timedelta(days=1)
+    last = until.date() + timedelta(days=1)
+    dates = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    return frozenset().union(*map(_days_on, dates))
+
+
+@lru_cache(maxsize=40)
+def _days_on(on: date) -> frozenset[str]:
+    """Month and day ("03-04") of all days, each of its own calendar, celebrated on a date."""
+    return frozenset(
+        f"{month:02}-{day:02}"
+        for calendar in get_args(CalendarName)
+        for month in range(1, 13)
+        for day in range(1, 32)
+        if celebrated_on(YearlyDay(calendar, None, month, day), on) is not None
+    )
 
 
 def _zone(setup: Setup, post: Post, who: Candidate) -> ZoneInfo:
@@ -53,9 +81,15 @@ def _key(rule: GreetingRule, who: Candidate, year: int) -> str:
 
 def queue(tx: Any, setup: Setup, post: Post, rule: GreetingRule, now: datetime) -> int:
     """Queues the greetings of an occasion whose time has come; how many mails."""
-    return sum(
-        _queue(tx, setup, post, rule, who, year, on, now)
+    found = {
+        _key(rule, who, year): (who, year, on)
         for who, year, on in _celebrating(tx, setup, post, rule, now)
+    }
+    known = greetings.planned(tx, [name for key in found for name in (key, f"notice/{key}")])
+    return sum(
+        _queue(tx, setup, post, rule, *celebrating, now)
+        for key, celebrating in found.items()
+        if known.isdisjoint((key, f"notice/{key}"))
     )
 
 
@@ -68,7 +102,7 @@ def note_missed(tx: Any, setup: Setup, post: Post, now: datetime) -> None:
     if planned is None or planned > now:
         return
     since = max(planned, now - _LOOK_BACK)
-    candidates = greetings.with_birthday(tx) if post.greetings else []
+    candidates = greetings.with_birthday(tx, _days_of(since, now)) if post.greetings else []
     for rule in post.greetings:
         for who in candidates if rule.customers != "off" else ():
             for year, on in _missed(setup, post, rule, who, since, now):
@@ -102,13 +136,10 @@ def _queue(
     on: date,
     now: datetime,
 ) -> int:
-    key = _key(rule, who, year)
-    if outbox.is_known(tx, key) or outbox.is_known(tx, f"notice/{key}"):
-        return 0
     row = row_for(tx, setup, post, rule, who, year, on)
     if row.kind != GREETING:
         return int(post.to_reps and outbox.add(tx, row) is not None)
-    if items.twins(tx, [of_message_id(setup.store.keys, one) for one in post.message_ids(key)]):
+    if items.twins(tx, [of_message_id(setup.store.keys, one) for one in post.message_ids(row.key)]):
         # A mailbox shows that it left before this database, an older copy, knew of it.
         outbox.add(tx, replace(row, state="sent"))
         return 0

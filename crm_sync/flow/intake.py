@@ -7,8 +7,8 @@ from crm_sync.core.customer_files import CustomerFile
 from crm_sync.core.customer_rows import CustomerRow
 from crm_sync.core.domains import is_freemail
 from crm_sync.flow.setup import Setup
-from crm_sync.store import customers, directory
-from crm_sync.store.customers import Intake, RowRejected
+from crm_sync.store import directory, intake
+from crm_sync.store.customers import name_key
 
 _OF_THE_COMPANY = (
     *("owner", "source", "domains", "address", "website"),
@@ -21,18 +21,13 @@ def take_in(setup: Setup, file: CustomerFile) -> dict[str, Any]:
 
     One transaction: either all good rows are in, with their past queued, or none.
     """
-    intake = Intake(today=setup.now().astimezone(setup.zone).date())
-    rejected = [{"line": r.line, "reason": r.reason} for r in file.rejected]
+    done = intake.Intake(today=setup.now().astimezone(setup.zone).date())
     warnings = list(file.warnings)
     rows = _agreed([_checked(setup, row, warnings) for row in file.rows], warnings)
     with setup.store.write() as tx:
         before = setup.directory.load(tx)
-        for row in rows:
-            try:
-                customers.take_in(tx, row, intake)
-            except RowRejected as rejection:
-                rejected.append({"line": row.line, "reason": str(rejection)})
-        if intake.created or intake.updated:
+        intake.take_in(tx, rows, done)
+        if done.created or done.updated:
             directory.touch(tx)
         after = setup.directory.load(tx)
         directory.recall_past(
@@ -41,11 +36,12 @@ def take_in(setup: Setup, file: CustomerFile) -> dict[str, Any]:
             addresses={a: k for a, k in after.addresses.items() if before.addresses.get(a) != k},
             domains={d: c for d, c in after.domains.items() if before.domains.get(d) != c},
         )
+    rejected = sorted((*file.rejected, *done.rejected), key=lambda row: row.line)
     return {
-        "created": intake.created,
-        "updated": intake.updated,
-        "unchanged": intake.unchanged,
-        "rejected": sorted(rejected, key=lambda entry: entry["line"]),
+        "created": done.created,
+        "updated": done.updated,
+        "unchanged": done.unchanged,
+        "rejected": [{"line": row.line, "reason": row.reason} for row in rejected],
         "warnings": warnings,
     }
 
@@ -68,7 +64,7 @@ def _checked(setup: Setup, row: CustomerRow, warnings: list[str]) -> CustomerRow
             if domain not in usable
         )
         changes["domains"] = usable
-    return replace(row, **changes)
+    return _with(row, changes)
 
 
 def _agreed(rows: list[CustomerRow], warnings: list[str]) -> list[CustomerRow]:
@@ -78,7 +74,7 @@ def _agreed(rows: list[CustomerRow], warnings: list[str]) -> list[CustomerRow]:
     """
     said: dict[str, dict[str, Any]] = {}
     for row in rows:
-        company = said.setdefault(customers.name_key(row.company or ""), {})
+        company = said.setdefault(name_key(row.company or ""), {})
         for name in _OF_THE_COMPANY if row.company else ():
             value = getattr(row, name)
             if value is not None and company.setdefault(name, value) != value:
@@ -87,10 +83,13 @@ def _agreed(rows: list[CustomerRow], warnings: list[str]) -> list[CustomerRow]:
                     "this one is kept"
                 )
                 company[name] = value
-    return [
-        replace(row, **said[customers.name_key(row.company)]) if row.company else row
-        for row in rows
-    ]
+    return [_with(row, said[name_key(row.company)]) if row.company else row for row in rows]
+
+
+def _with(row: CustomerRow, said: dict[str, Any]) -> CustomerRow:
+    """The row with other values where they are others; most rows stay as they are."""
+    changes = {name: value for name, value in said.items() if getattr(row, name) != value}
+    return replace(row, **changes) if changes else row
 
 
 def _can_be_listed(setup: Setup, domain: str) -> bool:

@@ -1,9 +1,12 @@
 """Contacts with a day worth a greeting."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
+from crm_sync.store.engine import rows_in
 from crm_sync.store.tables import (
     contact,
     contact_address,
@@ -13,6 +16,8 @@ from crm_sync.store.tables import (
     interaction_customer,
     interaction_rep,
 )
+
+_MONTH_AND_DAY: Final = len("03-04")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +37,14 @@ class Candidate:
     owner: str
 
 
-def with_birthday(tx: Connection) -> list[Candidate]:
-    """All contacts with a birthday and an address, each once, with their first customer."""
+def with_birthday(tx: Connection, days: Collection[str] | None = None) -> list[Candidate]:
+    """All contacts with a birthday and an address, each once, with their first customer.
+
+    With `days`, those whose birthday ends in one of them ("03-04"), in whichever calendar.
+    """
+    wanted = contact.c.birthday != ""
+    if days is not None:
+        wanted &= func.substr(contact.c.birthday, -_MONTH_AND_DAY).in_(sorted(days))
     rows = tx.execute(
         select(
             contact.c.id, contact.c.name, contact_address.c.recorded, contact.c.language,
@@ -43,13 +54,18 @@ def with_birthday(tx: Connection) -> list[Candidate]:
         .join(contact_address, contact_address.c.contact_id == contact.c.id)
         .join(employment, employment.c.contact_id == contact.c.id)
         .join(customer, customer.c.id == employment.c.customer_id)
-        .where(contact.c.birthday != "", employment.c.until.is_(None))
+        .where(wanted, employment.c.until.is_(None))
         .order_by(contact.c.id, contact_address.c.position, customer.c.id)
     )  # fmt: skip
     once: dict[int, Candidate] = {}
     for row in rows:
         once.setdefault(row[0], Candidate(*row))
     return list(once.values())
+
+
+def planned(tx: Connection, keys: Sequence[str]) -> set[str]:
+    """Those of the keys that rows of the outbox have."""
+    return {row[0] for row in rows_in(tx, "SELECT key FROM outbox WHERE key IN", keys)}
 
 
 def basis_of(tx: Connection, contact_id: int | None) -> str:

@@ -45,6 +45,10 @@ def _of(name: str, table: str, *, nullable: bool = False, primary: bool = False)
     return Column(name, Integer, reference, nullable=nullable, primary_key=primary)
 
 
+def _texts(*names: str) -> list[Column[str]]:
+    return [Column(name, Text, nullable=False, default="") for name in names]
+
+
 # What the program remembers about itself: key id, version of the directory, counters of ids.
 memo = Table("memo", metadata, Column("name", String(60), primary_key=True), Column("value", Text))
 
@@ -55,10 +59,7 @@ customer = Table(
     Column("name", Text, nullable=False),
     Column("name_key", Text, nullable=False, index=True),
     Column("is_company", Boolean, nullable=False),
-    Column("owner", Text, nullable=False, default=""),
-    Column("source", Text, nullable=False, default=""),
-    Column("address", Text, nullable=False, default=""),
-    Column("website", Text, nullable=False, default=""),
+    *_texts("owner", "source", "address", "website"),
     Column("customer_since", String(10)),
     Column("last_purchase", String(10)),
 )
@@ -74,15 +75,8 @@ contact = Table(
     _id(),
     Column("name", Text, nullable=False, default=""),
     Column("name_key", Text, nullable=False, default="", index=True),
-    Column("language", Text, nullable=False, default=""),
-    Column("timezone", Text, nullable=False, default=""),
-    Column("country", Text, nullable=False, default=""),
-    Column("birthday", Text, nullable=False, default=""),
-    Column("greeting_basis", Text, nullable=False, default=""),
-    Column("preferred_channel", Text, nullable=False, default=""),
-    Column("phones", Text, nullable=False, default=""),
-    Column("tags", Text, nullable=False, default=""),
-    Column("notes", Text, nullable=False, default=""),
+    *_texts("language", "timezone", "country", "birthday", "greeting_basis", "preferred_channel"),
+    *_texts("phones", "tags", "notes"),
     Column("custom", Text, nullable=False, default="{}"),
 )
 contact_address = Table(

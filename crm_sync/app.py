@@ -50,6 +50,7 @@ from crm_sync.settings import (
     find_config,
     load,
     people,
+    rep_addresses,
     team_address,
 )
 from crm_sync.store import accounts, hosts
@@ -119,15 +120,11 @@ class App:
 
     def _team(self) -> Team:
         settings = self.settings
-        reps: dict[str, str] = {}
-        for rep in settings.reps:
-            for address in (rep.email, *rep.aliases):
-                reps[canonical(address) or address] = rep.email
         senders = [s.from_.address for s in (settings.sender, *settings.senders) if s]
         shared = [a for a in map(self._team_address, settings.accounts) if a]
         return Team(
             domains=frozenset(settings.team.domains),
-            reps=reps,
+            reps=rep_addresses(settings),
             shared=frozenset(c for a in (*senders, *shared) if (c := canonical(a))),
         )
 
@@ -144,7 +141,7 @@ class App:
         return Post(
             renderer=Renderer(resources.templates()),
             team=self._way(settings.sender, filings),
-            ways={s.rep: self._way(s, filings) for s in settings.senders if s.rep},
+            ways=self._ways(filings),
             drafts={
                 rep.email: filings.get(place.name) or partial(self.connectors.open_filing, place)
                 for rep in settings.reps
@@ -166,6 +163,16 @@ class App:
 
     def _team_address(self, account: AccountSettings) -> str | None:
         return team_address(account, next(iter(self.settings.team.domains), ""))
+
+    def _ways(self, filings: Mapping[str, Callable[[], Filing]]) -> dict[str, Way]:
+        """Those of reps, by each address a rep has or had: rows of the outbox name the old ones."""
+        return {
+            address: way
+            for sender in self.settings.senders
+            if sender.rep
+            for way in [self._way(sender, filings)]
+            for address in self.settings.addresses_of(sender.rep)
+        }
 
     def _way(self, sender: SenderSettings, filings: Mapping[str, Callable[[], Filing]]) -> Way:
         return Way(
@@ -191,6 +198,8 @@ class App:
         if all(a.name in stored and _agrees(facts[a.name], stored[a.name]) for a in chosen):
             return [(a, stored[a.name]) for a in chosen]
         with self.store.write() as tx:
+            for account in chosen:
+                accounts.rename(tx, account.formerly, account.name, facts[account.name])
             return [(a, accounts.declare(tx, **facts[a.name])) for a in chosen]
 
     @cached_property
@@ -261,7 +270,7 @@ class App:
                 pulled = pull_account(
                     self.setup, row, source, interval=interval, reach=account.reach, progress=tell
                 )
-            if not pulled.error:
+            if pulled.spares_account:
                 self._watch(row.name, source)
         finally:
             self.store.unlock_account(row.id)
@@ -324,7 +333,7 @@ class App:
     def _hurry(self, daemon: Daemon, name: str) -> None:
         """Something may be new in an account: it is pulled now, unless it is in trouble."""
         ((account, row),) = self.declared([name])
-        if row.state in ("ok", "new"):
+        if health.is_in_touch(row):
             daemon.hurry(name, _work(self, account, row))
 
     def _watch(self, name: str, source: Source) -> None:

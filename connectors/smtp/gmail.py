@@ -1,10 +1,11 @@
 """Gmail as a sender: SMTP with Google's sign-in. Gmail files the copy in Sent itself."""
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from connectors.hosts import Host
 from connectors.oauth.google import login, tokens_of
 from connectors.smtp.options import SmtpOptions
 from connectors.smtp.sender import SmtpSender
@@ -15,10 +16,10 @@ class GmailSenderOptions(SmtpOptions):
     """The keys of a sender with `connector = "gmail"`; those of `smtp`, with Gmail's own values.
 
     The sign-in is that of `connector = "gmail"` under `[[mailboxes]]`: one `login` serves both
-    where account and sender have the same name.
+    for a rep whose sender has no sign-in of its own.
     """
 
-    host: Annotated[str, Field(pattern=r"^[^\s@/]{1,253}$")] = "smtp.gmail.com"
+    host: Host = "smtp.gmail.com"
     auth: Literal["password", "xoauth2", "oauthbearer"] = "xoauth2"
     service_account_file: Path | None = None
 

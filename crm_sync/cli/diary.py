@@ -80,7 +80,7 @@ def customers(query: Query = None, config: Config = None, as_json: Json = False)
     from crm_sync.store.customers import listing
 
     with opened(config) as app, app.store.read() as tx:
-        found = listing(tx, query)
+        found = listing(tx, query, rep_today=app.setup.rep)
         notices.attach(tx, found)
         if as_json:
             print_lines(found)
@@ -150,7 +150,8 @@ def timeline(
         customer_id = store.find(tx, customer)
         if not as_json:
             _print_addresses(app, notices.of_customer(tx, customer_id))
-        _print(app, diary.interactions(tx, customer_id=customer_id), as_json, "contacts")
+        found = diary.interactions(tx, customer_id=customer_id, rep_today=app.setup.rep)
+        _print(app, found, as_json, "contacts")
 
 
 def interactions(
@@ -166,16 +167,19 @@ def interactions(
 
     Example: crm-sync interactions --since 7d --rep karin@acme.example
     """
+    from crm_sync.core.addresses import canonical
     from crm_sync.store import customers as store
     from crm_sync.store import diary
 
     with opened(config) as app, app.store.read() as tx:
         customer_id = store.find(tx, customer) if customer else None
-        address = app.setup.team.rep(rep.lower()) if rep else None
+        address = app.setup.team.rep(canonical(rep) or rep) if rep else None
         if rep and address is None:
             raise UsageError(f"{rep} is not one of [[reps]]")
         start = _moment(app, since) if since else None
-        found = diary.interactions(tx, since=start, customer_id=customer_id, rep=address)
+        found = diary.interactions(
+            tx, since=start, customer_id=customer_id, rep=address, rep_today=app.setup.rep
+        )
         _print(app, found, as_json, "customers")
 
 

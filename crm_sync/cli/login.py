@@ -27,7 +27,10 @@ def login(
     ] = False,
     config: Config = None,
 ) -> None:
-    """Sign in to an account through OAuth 2.0, in a browser here or elsewhere.
+    """Sign in to an account or a sender through OAuth 2.0, in a browser here or elsewhere.
+
+    A mailbox is named rep/connector, the sender of a rep rep/sender and that of the team
+    team/sender, unless it has a name of its own in the configuration.
 
     Example: crm-sync login karin@acme.example/gmail
     """

@@ -30,7 +30,7 @@ def show(
 
     with opened(config) as app:
         with app.store.read() as tx:
-            found = diary.one(tx, number)
+            found = diary.one(tx, number, rep_today=app.setup.rep)
             text = diary.text_of(tx, number)
         if found is None:
             advice = "`crm-sync timeline` and `interactions` show the ids."

@@ -217,8 +217,9 @@ def _rejoin(tx: Any, place: _Place, number: int, occurrence: Occurrence, verdict
         for who in occurrence.attendees
         if who.partstat == "DECLINED"
     }
-    for rep in set(items.reps_of(tx, number)) & declined:
-        items.take_off(tx, number, rep)
+    for rep in items.reps_of(tx, number):
+        if place.setup.rep(rep) in declined:
+            items.take_off(tx, number, rep)
     items.add_rep(tx, number, verdict.reps)
     customers, contacts = items.contacts_of(tx, number)
     named = contact_rows(number, verdict.contacts)

@@ -68,7 +68,7 @@ def _judge(
 def responsible(setup: Setup, owner: str, reps: Sequence[str]) -> str | None:
     """Who answers for a customer: its owner, else the first rep addressed, else our first rep."""
     known = [person.email for person in setup.reps]
-    return next((rep for rep in (owner, *reps, *known) if rep in known), None)
+    return next((rep for rep in map(setup.rep, (owner, *reps, *known)) if rep in known), None)
 
 
 def count_older(tx: Any, setup: Setup) -> dict[str, int]:

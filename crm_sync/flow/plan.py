@@ -33,6 +33,7 @@ def plan(setup: Setup, post: Post) -> int:
         outbox.expire(tx, now)
         followups.settle(tx, setup, accounts.mark_held(tx, now), first_sync=False)
         _hand_over(tx, setup)
+        _readdress(tx, setup, post)
         greeting.note_missed(tx, setup, post, now)
         queued = 0
         for rule in post.greetings:
@@ -52,7 +53,11 @@ class _Digest:
 
     @property
     def key(self) -> str:
-        return f"digest/{self.to.email}/{self.on}"
+        return _digest_key(self.to.email, self.on)
+
+
+def _digest_key(address: str, on: date) -> str:
+    return f"digest/{address}/{on}"
 
 
 def _digests(
@@ -78,21 +83,21 @@ def _older(setup: Setup, digests: Sequence[_Digest]) -> dict[str, int]:
     if not digests:
         return {}
     with setup.store.read() as tx:
-        waiting = _by_rep(tx, max(digest.by for digest in digests))
+        waiting = _by_rep(tx, setup, max(digest.by for digest in digests))
         first = any(
             digest.to.email in waiting
-            and memo(tx, older_counted(digest.to.email)) is None
-            and not outbox.is_known(tx, digest.key)
+            and not _was_counted(tx, setup, digest.to)
+            and not _is_written(tx, setup, digest)
             for digest in digests
         )
         return count_older(tx, setup) if first else {}
 
 
-def _by_rep(tx: Any, now: datetime) -> dict[str, list[reminders.Open]]:
+def _by_rep(tx: Any, setup: Setup, now: datetime) -> dict[str, list[reminders.Open]]:
     """The open reminders that are due, by rep, oldest first."""
     found: dict[str, list[reminders.Open]] = defaultdict(list)
     for reminder in reminders.open_ones(tx, due_by=now):
-        found[reminder.rep].append(reminder)
+        found[setup.rep(reminder.rep)].append(reminder)
     return found
 
 
@@ -102,6 +107,24 @@ def _hand_over(tx: Any, setup: Setup) -> None:
         rep = responsible(setup, owner, reps)
         if rep is not None and rep != now_with:
             reminders.hand_over(tx, number, rep)
+
+
+def _readdress(tx: Any, setup: Setup, post: Post) -> None:
+    """What waits under an address that is an alias by now goes to the rep's address of today."""
+    for old in outbox.waiting_reps(tx):
+        new = setup.rep(old)
+        if new != old:
+            outbox.readdress(tx, old, new, sends_as_new=post.sender_of(new)[1].address == new)
+
+
+def _was_counted(tx: Any, setup: Setup, person: Person) -> bool:
+    """Whether a rep was told of mail from before the first sync, under whichever address."""
+    return any(memo(tx, older_counted(a)) is not None for a in setup.addresses(person.email))
+
+
+def _is_written(tx: Any, setup: Setup, digest: _Digest) -> bool:
+    keys = (_digest_key(address, digest.on) for address in setup.addresses(digest.to.email))
+    return any(outbox.is_known(tx, key) for key in keys)
 
 
 def due(setup: Setup, post: Post, on: date) -> list[dict[str, Any]]:
@@ -156,10 +179,10 @@ def _digest_rows(
     """Those digests that have something to say and were not written yet."""
     if not digests:
         return
-    waiting = _by_rep(tx, max(digest.by for digest in digests))
+    waiting = _by_rep(tx, setup, max(digest.by for digest in digests))
     for digest in digests:
         due_by_then = [r for r in waiting.get(digest.to.email, ()) if r.due_at <= digest.by]
-        if due_by_then and not outbox.is_known(tx, digest.key):
+        if due_by_then and not _is_written(tx, setup, digest):
             yield _digest_row(tx, setup, post, digest, due_by_then, older)
 
 
@@ -172,7 +195,7 @@ def _digest_row(
     older: Mapping[str, int],
 ) -> NewRow:
     person, on = digest.to, digest.on
-    counted = memo(tx, older_counted(person.email)) is not None
+    counted = _was_counted(tx, setup, person)
     mail = post.renderer.digest(
         person.language,
         rep_name=person.name,

@@ -48,7 +48,8 @@ class Post:
     """The team's stationery. `witness` gets a blind copy of each mail, None for none.
 
     `to_customers` is the kill switch: without it nothing leaves for a customer, whatever is queued.
-    `ways` are those of reps, and `drafts` the mailboxes for their drafts, by the rep's address.
+    `ways` are those of reps, by each address a rep has or had, and `drafts` the mailboxes for their
+    drafts, by the rep's address of today.
     """
 
     renderer: Renderer
@@ -92,7 +93,8 @@ class Post:
     def message_ids(self, key: str) -> list[str]:
         """The Message-IDs that the row may have, by whichever sender it left."""
         senders = {way.from_.address for way in (self.team, *self.ways.values())}
-        return sorted({self.message_id(key, sender) for sender in senders | set(self.drafts)})
+        senders |= self.ways.keys() | self.drafts.keys()
+        return sorted({self.message_id(key, sender) for sender in senders})
 
     def mail(self, row: Row, way: Way) -> Draft:
         """The mail of a claimed outbox row, complete: the same octets whenever it is written."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
+from crm_sync.core.addresses import canonical
 from crm_sync.core.durations import Duration
 from crm_sync.core.matching import Team
 from crm_sync.core.worktime import WorkingTime
@@ -60,8 +61,21 @@ class Setup:
         """The present moment, aware UTC."""
         return self.clock.now()
 
-    def person(self, email: str) -> Person | None:
-        """The rep with this address."""
+    def rep(self, address: str) -> str:
+        """Today's address of the rep whom the diary knows by `address`, which may be an alias now.
+
+        Of nobody we know today it is the address itself: who has left keeps her history.
+        """
+        return self.team.rep(canonical(address) or address) or address
+
+    def addresses(self, rep: str) -> list[str]:
+        """A rep's address of today, then the others she has or had, as they are compared."""
+        known = [address for address, whose in self.team.reps.items() if whose == rep]
+        return list(dict.fromkeys((rep, *known)))
+
+    def person(self, address: str) -> Person | None:
+        """The rep with this address, or with this alias."""
+        email = self.rep(address)
         return next((person for person in self.reps if person.email == email), None)
 
 

@@ -19,7 +19,7 @@ from crm_sync.settings.model import (
     Settings,
     TeamSettings,
 )
-from crm_sync.settings.people import people, team_address
+from crm_sync.settings.people import people, rep_addresses, team_address
 
 __all__ = [
     "AccountSettings",
@@ -42,6 +42,7 @@ __all__ = [
     "load",
     "master_secret",
     "people",
+    "rep_addresses",
     "team_address",
     "warnings",
 ]

@@ -100,24 +100,34 @@ def _accounts(
     sections = {"mailboxes": file.mailboxes, "calendars": file.calendars}
     return tuple(
         model.AccountSettings(
-            name=_name(account, rep),
+            name=names[0],
             kind=kind,
-            rep=rep,
+            rep=rep.email if rep else None,
             connector=account.connector,
             address=account.address,
-            options=options.model_copy(update={"username": rep}) if account.reps else options,
+            options=options.model_copy(update={"username": rep.email})
+            if account.reps and rep
+            else options,
             can_file=connectors.source_kinds[account.connector].filing is not None,
+            formerly=names[1:],
         )
         for section, kind in ACCOUNT_SECTIONS.items()
         for number, account in enumerate(sections[section])
         for options in [connectors.options[section, number]]
         for written in (dict.fromkeys(account.reps) if account.reps else [account.rep])
-        for rep in [reps[canonical(written)].email if written else None]
+        for rep in [reps[canonical(written)] if written else None]
+        for names in [_names(account, rep, account.connector)]
     )
 
 
-def _name(table: tables.ConnectorTable, rep: str | None) -> str:
-    return table.name or f"{rep or 'team'}/{table.connector}"
+def _names(
+    table: tables.ConnectorTable, rep: model.RepSettings | None, what: str
+) -> tuple[str, ...]:
+    """The name of an account or sender, then those by addresses of the rep that are aliases now."""
+    if table.name:
+        return (table.name,)
+    addresses = (rep.email, *rep.aliases) if rep else ("team",)
+    return tuple(f"{address}/{what}" for address in addresses)
 
 
 def _team_sender(
@@ -141,19 +151,21 @@ def _rep_senders(
         own = Address(rep.email, rep.name)
         from_ = parse_addresses(sender.from_)[0] if sender.from_ else own
         options = connectors.options["senders", number]
-        found.append(_sender(sender, rep.email, from_, options, accounts))
+        found.append(_sender(sender, rep, from_, options, accounts))
     return tuple(found)
 
 
 def _sender(
     sender: tables.Outgoing,
-    rep: str | None,
+    whose: model.RepSettings | None,
     from_: Address,
     options: BaseModel,
     accounts: Sequence[model.AccountSettings],
 ) -> model.SenderSettings:
     """A sender; what is the same for all protocols is read from options of the usual names."""
-    name, wanted = _name(sender, rep), sender.sent_copy is True
+    rep = whose.email if whose else None
+    name, formerly = _sender_names(sender, whose, accounts)
+    wanted = sender.sent_copy is True
     filing = filing_of(sender.filing, rep, accounts, wanted=wanted)
     by_itself = sender.sent_copy == "auto" and not getattr(options, "files_sent", False)
     place = (str(getattr(options, key, "")).lower() for key in ("host", "username"))
@@ -168,7 +180,22 @@ def _sender(
         keeps_copy=filing is not None and (wanted or by_itself),
         per_minute=getattr(options, "per_minute", model.PER_MINUTE),
         per_day=getattr(options, "per_day", model.PER_DAY),
+        formerly=formerly,
     )
+
+
+def _sender_names(
+    sender: tables.Outgoing,
+    rep: model.RepSettings | None,
+    accounts: Sequence[model.AccountSettings],
+) -> tuple[str, tuple[str, ...]]:
+    """Its name, never an account's, which signs in with other permissions; and those it had."""
+    names = _names(sender, rep, "sender")
+    name, taken = names[0], {account.name.lower() for account in accounts}
+    while name.lower() in taken:
+        name += "/sender"
+    earlier = dict.fromkeys((*names, *_names(sender, rep, sender.connector)))
+    return name, tuple(other for other in earlier if other != name)
 
 
 def _sending(sending: tables.Sending) -> model.SendingSettings:

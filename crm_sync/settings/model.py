@@ -60,6 +60,8 @@ class AccountSettings:
 
     `rep` is the declared address of its rep, None for the team's; `address` the own address of a
     team mailbox, where given. `can_file`: it can keep drafts and copies of what was sent.
+    `formerly` are names it may have had, as by an address of the rep that is an alias now: what the
+    diary has under one of them is its own, and a sign-in serves as long as there is no newer one.
     """
 
     name: str
@@ -69,6 +71,7 @@ class AccountSettings:
     address: str | None
     options: BaseModel
     can_file: bool = False
+    formerly: tuple[str, ...] = ()
 
     @property
     def reach(self) -> timedelta | None:
@@ -81,6 +84,8 @@ class AccountSettings:
 class SenderSettings:
     """How mails leave; `rep` is None for the team's sender.
 
+    No account has its `name`. `formerly` are as an account's, and the name it had in earlier
+    versions, which may be that of the rep's mailbox.
     `filing` names the mailbox that keeps its drafts and shows what was sent; with `keeps_copy` we
     put a copy of each mail there. `account` is what the provider counts by, and `per_minute` and
     `per_day` are what it may send.
@@ -96,6 +101,7 @@ class SenderSettings:
     keeps_copy: bool = False
     per_minute: int = PER_MINUTE
     per_day: int = PER_DAY
+    formerly: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +178,7 @@ class Settings:
     secrets: SecretStore
     entries: tuple[Entry, ...]
     exposed: tuple[str, ...]
+
+    def addresses_of(self, rep: str) -> tuple[str, ...]:
+        """The declared address of a rep, then her aliases."""
+        return next((r.email, *r.aliases) for r in self.reps if r.email == rep)

@@ -12,11 +12,22 @@ def people(settings: Settings) -> tuple[tuple[Person, ...], Person | None]:
         Person(r.email, r.name, r.language, r.timezone, r.timezone.key, r.manager)
         for r in settings.reps
     )
+    declared = rep_addresses(settings)
     if team.admin is None:
         return reps, None
-    one_of_us = (rep for rep in reps if canonical(rep.email) == canonical(team.admin or ""))
+    admin = declared.get(canonical(team.admin) or "")
+    one_of_us = (rep for rep in reps if rep.email == admin)
     zone = team.timezone
     return reps, next(one_of_us, Person(team.admin, "", team.language, zone, zone.key))
+
+
+def rep_addresses(settings: Settings) -> dict[str, str]:
+    """The address of each rep by all those she has or had: canonical -> as declared today."""
+    return {
+        canonical(address) or address: rep.email
+        for rep in settings.reps
+        for address in (rep.email, *rep.aliases)
+    }
 
 
 def team_address(account: AccountSettings, domain: str) -> str | None:

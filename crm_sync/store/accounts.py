@@ -1,6 +1,6 @@
 """Accounts and their streams: cursors by compare-and-set, and health that tells the truth."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -51,7 +51,8 @@ def declare(
 ) -> Account:
     """The account of that name, made when the configuration names it for the first time.
 
-    `fingerprint` stands for its options: with another one than before a failure is forgotten.
+    `fingerprint` stands for its options: with another one than before a failure is forgotten, and
+    no stream counts as compared: the account may reach further back now.
     """
     values: dict[str, Any] = {"kind": kind, "connector": connector, "rep": rep, "host": host}
     found = by_name(tx, name)
@@ -63,12 +64,28 @@ def declare(
     known = {key: getattr(found, key) for key in values}
     if fingerprint is not None and found.fingerprint != fingerprint:
         values |= {"fingerprint": fingerprint}
-        if found.fingerprint is not None and found.state not in ("ok", "new"):
-            values |= {"state": "failing", "failures": 0, "next_pull": None}
+        if found.fingerprint is not None:
+            mine = update(stream).where(stream.c.account_id == found.id)
+            tx.execute(mine.values(audited_at=None))
+            if found.state not in ("ok", "new"):
+                values |= {"state": "failing", "failures": 0, "next_pull": None}
     if not values.items() <= known.items():
         tx.execute(account.update().where(account.c.id == found.id).values(**values))
         found = replace(found, **values)
     return found
+
+
+def rename(tx: Connection, old: Sequence[str], new: str, declared: Mapping[str, object]) -> None:
+    """An account of which only the name has changed keeps its row: cursors, witnesses, health.
+
+    `declared` holds its `kind`, `connector` and `fingerprint`, which must be what they were: under
+    another user name it may be another mailbox.
+    """
+    if not old or by_name(tx, new) is not None:
+        return
+    same = [account.c[key] == declared[key] for key in ("kind", "connector", "fingerprint")]
+    found = select(account.c.id).where(account.c.name.in_(old), *same).limit(1)
+    tx.execute(update(account).where(account.c.id.in_(found)).values(name=new))
 
 
 def by_name(tx: Connection, name: str) -> Account | None:

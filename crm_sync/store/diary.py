@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Select, select
@@ -30,8 +30,12 @@ def interactions(
     since: str | None = None,
     customer_id: int | None = None,
     rep: str | None = None,
+    rep_today: Callable[[str], str] = str,
 ) -> list[dict[str, Any]]:
-    """Interactions in the contract's shape, newest first."""
+    """Interactions in the contract's shape, newest first.
+
+    `rep_today` gives today's address of a rep for the one that was stored; `rep` is such a one.
+    """
     query = select(interaction).order_by(interaction.c.occurred_at.desc(), interaction.c.id.desc())
     if since is not None:
         query = query.where(interaction.c.occurred_at >= since)
@@ -41,18 +45,29 @@ def interactions(
             interaction.c.id.in_(mine.where(interaction_customer.c.customer_id == customer_id))
         )
     if rep is not None:
-        theirs = select(interaction_rep.c.interaction_id).where(interaction_rep.c.rep == rep)
-        query = query.where(interaction.c.id.in_(theirs))
-    return _shape(tx, query)
+        stored = tx.execute(select(interaction_rep.c.rep).distinct()).scalars()
+        addresses = [address for address in stored if rep_today(address) == rep]
+        theirs = select(interaction_rep.c.interaction_id)
+        query = query.where(
+            interaction.c.id.in_(theirs.where(interaction_rep.c.rep.in_(addresses)))
+        )
+    return _shape(tx, query, rep_today)
 
 
-def one(tx: Connection, interaction_id: int) -> dict[str, Any] | None:
-    """An interaction in the contract's shape, None when there is none of that number."""
-    found = _shape(tx, select(interaction).where(interaction.c.id == interaction_id))
+def one(
+    tx: Connection, interaction_id: int, *, rep_today: Callable[[str], str] = str
+) -> dict[str, Any] | None:
+    """An interaction in the contract's shape, None when there is none of that number.
+
+    `rep_today` is as for `interactions`.
+    """
+    found = _shape(tx, select(interaction).where(interaction.c.id == interaction_id), rep_today)
     return found[0] if found else None
 
 
-def _shape(tx: Connection, query: Select[Any]) -> list[dict[str, Any]]:
+def _shape(
+    tx: Connection, query: Select[Any], rep_today: Callable[[str], str] = str
+) -> list[dict[str, Any]]:
     rows = tx.execute(query).mappings().all()
     people = _People(tx, [row["id"] for row in rows])
     return [
@@ -66,7 +81,7 @@ def _shape(tx: Connection, query: Select[Any]) -> list[dict[str, Any]]:
             "subject": row["subject"],
             "customers": people.customers[row["id"]],
             "contacts": people.contacts[row["id"]],
-            "reps": people.reps[row["id"]],
+            "reps": list(dict.fromkeys(map(rep_today, people.reps[row["id"]]))),
             "message_id": row["message_id"],
             "uid": row["uid"],
             "recurrence_id": row["recurrence_id"],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, union_all, update
+from sqlalchemy import ColumnElement, Connection, func, or_, select, true, union_all, update
 
 from crm_sync.core.errors import UsageError
 from crm_sync.store.engine import read_time, text_time
@@ -17,6 +17,7 @@ LONGEST_WAIT = timedelta(days=1)
 """No mail waits longer for its next try, whatever a server asked for."""
 
 _BATCH = 500
+_WAITING = ("planned", "waiting_approval", "queued")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,39 @@ def put_off(tx: Connection, row_ids: Sequence[int], until: datetime, why: str) -
             .where(outbox.c.id.in_(row_ids[start : start + _BATCH]), outbox.c.state == "queued")
             .values(next_try=text_time(until), error=why)
         )
+
+
+def try_soon(tx: Connection, vias: Sequence[str]) -> None:
+    """Mails that wait to leave by these senders wait no more: what kept them has been mended."""
+    waiting = (outbox.c.state == "queued") & outbox.c.via.in_(vias)
+    tx.execute(update(outbox).where(waiting).values(next_try=None))
+
+
+def waiting_reps(tx: Connection) -> list[str]:
+    """Who answers for, or gets, what has not left yet."""
+    reps = select(outbox.c.rep).where(outbox.c.state.in_(_WAITING), outbox.c.rep != "")
+    return list(tx.execute(reps.distinct()).scalars())
+
+
+def readdress(tx: Connection, old: str, new: str, *, sends_as_new: bool) -> None:
+    """What has not left and is of or for a rep bears her new address.
+
+    As whom a greeting leaves stays what it was unless her sender writes from the new address too.
+    """
+    waiting = outbox.c.state.in_(_WAITING)
+    by_her = outbox.c.action == "draft"
+    if sends_as_new:
+        by_her |= outbox.c.via == old
+    changes = {
+        "sender": by_her,
+        "recipient": outbox.c.kind != GREETING,
+        "reply_to": true(),
+        "via": true(),
+        "rep": true(),
+    }
+    for name, which in changes.items():
+        mine = waiting & which & (outbox.c[name] == old)
+        tx.execute(update(outbox).where(mine).values({name: new}))
 
 
 def left_between(

@@ -1,6 +1,6 @@
 """Reminders: the facts they follow from, and their states."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -247,22 +247,27 @@ def _read(row: Any) -> Open:
     )  # fmt: skip
 
 
-def listing(tx: Connection) -> list[dict[str, Any]]:
-    """Open reminders in the contract's shape."""
+def listing(tx: Connection, *, rep_today: Callable[[str], str] = str) -> list[dict[str, Any]]:
+    """Open reminders in the contract's shape.
+
+    `rep_today` gives today's address of a rep for the one that was stored.
+    """
     found: list[dict[str, Any]] = []
     for row in _once(tx.execute(_open())):
-        sent = select(outbox.c.message_id).where(
-            outbox.c.kind == "digest", outbox.c.rep == row.rep, outbox.c.state == "sent",
+        rep = rep_today(row.rep)
+        sent = select(outbox.c.message_id, outbox.c.rep).where(
+            outbox.c.kind == "digest", outbox.c.state == "sent",
             outbox.c.due_at >= (row.snoozed_until or row.due_at),
         )  # fmt: skip
-        told = tx.execute(sent.order_by(outbox.c.due_at).limit(1)).scalar_one_or_none()
+        digests = tx.execute(sent.order_by(outbox.c.due_at))
+        told = next((digest.message_id for digest in digests if rep_today(digest.rep) == rep), None)
         found.append(
             {
                 "id": row.id,
                 "rule": row.rule,
                 "customer": {"id": row.customer_id, "name": row.customer_name},
                 "contact": row.address,
-                "rep": row.rep,
+                "rep": rep,
                 "subject": row.subject,
                 "since": row.since,
                 "due_at": row.snoozed_until or row.due_at,

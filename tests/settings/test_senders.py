@@ -77,7 +77,7 @@ def test_no_copy_is_made_where_the_provider_makes_one(read, host):
     assert (settings.sender.keeps_copy, settings.sender.filing) == (False, "info")
     insisting = read(REPS, INFO, SENDER.format(host=host), mailbox, "sent_copy = true\n")
     assert insisting.sender.keeps_copy is True
-    (warning,) = [w for w in warnings(insisting) if w.name == "team/smtp"]
+    (warning,) = [w for w in warnings(insisting) if w.name == "team/sender"]
     assert "two in Sent" in warning.problem
 
 
@@ -148,7 +148,7 @@ def test_drafts_go_to_the_senders_mailbox_else_to_the_reps_only_one(read):
     assert place(INFO, DANIELS) is None
     graph = KARINS_SENDER.replace("smtp", "microsoft365").replace('host = "s.example"\n', "")
     graph += 'username = "karin@acme.example"\ntenant = "t"\nclient_id = "c"\n'
-    assert place(TEAMS, graph, "drafts = true\n") == "karin@acme.example/microsoft365"
+    assert place(TEAMS, graph, "drafts = true\n") == "karin@acme.example/sender"
     assert place(TEAMS, graph) is None
 
 

@@ -1,6 +1,5 @@
 """What an admin may write for a calendar with `connector = "caldav"`."""
 
-import ipaddress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,7 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from crm_sync.core.durations import parse_duration
+from connectors.hosts import is_loopback
+from crm_sync.core.durations import parse_duration, parse_length
 
 _LONGEST = timedelta(days=3660)
 
@@ -39,10 +39,7 @@ class CaldavOptions(BaseModel):
     @field_validator("since", "ahead")
     @classmethod
     def _is_a_length_of_time(cls, value: str) -> str:
-        delta = parse_duration(value).delta
-        if delta is None:
-            raise ValueError("business days do not fit here; write it like 120d")
-        if delta > _LONGEST:
+        if parse_length(value, "120d, 36h or 2 weeks") > _LONGEST:
             raise ValueError("ten years at most; write it like 365d")
         return value
 
@@ -79,11 +76,3 @@ class CaldavOptions(BaseModel):
     def where(self) -> str:
         """The host, for people."""
         return urlsplit(self.url).netloc
-
-
-def is_loopback(host: str) -> bool:
-    """Whether that host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from connectors.files import opening
-from connectors.files.folders import Folder, choose
+from connectors.files.folders import Folder, choose, missing
 from connectors.files.options import FileOptions
 from crm_sync.core.errors import CrmSyncError, Refused, Scope
+from crm_sync.core.folder_choice import absent_streams
 from crm_sync.core.records import Finding, Stream
 from crm_sync.ports import Surroundings
 
@@ -36,6 +37,8 @@ class Archive(ABC):
         """See `crm_sync.ports.Source.streams`."""
         with self.guarded(self.options.path):
             self._all = self.find(self.options.path.resolve(strict=True))
+        if not self._all and (packed := opening.packed(self.options.path)):
+            raise packed
         if not self._all:
             # An archive whose disk is not mounted looks just like this: it must not count as done.
             raise Refused(
@@ -43,8 +46,10 @@ class Archive(ABC):
                 where=str(self.options.path),
                 advice="Check path, and whether the disk is mounted.",
             )
-        self.chosen = {f.key: f for f in choose(self._all, self.options.folders)}
-        return [Stream(folder.key, folder.name, "mail") for folder in self.chosen.values()]
+        wanted = self.options.folders
+        self.chosen = {f.key: f for f in choose(self._all, wanted)}
+        streams = [Stream(folder.key, folder.name, "mail") for folder in self.chosen.values()]
+        return streams + absent_streams(missing(self._all, wanted))
 
     def folder(self, key: str) -> Folder | None:
         """The folder of a stream, pulled or not; None when it is not there."""
@@ -65,10 +70,9 @@ class Archive(ABC):
             yield Finding("path", ok=False, problem=error.what, advice=error.advice)
             return
         yield Finding("path", ok=True)
-        wanted = self.options.folders
-        missing = [w for w in wanted if not any(f.is_meant_by(w) for f in self._all)]
-        if missing or not self.chosen:
-            problem = f"not there: {', '.join(missing)}" if missing else "there are none to read"
+        absent = missing(self._all, self.options.folders)
+        if absent or not self.chosen:
+            problem = f"not there: {', '.join(absent)}" if absent else "there are none to read"
             advice = f"There are: {_names(self._all)}."
             yield Finding("folders", ok=False, problem=problem, advice=advice)
         else:

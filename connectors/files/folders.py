@@ -8,11 +8,11 @@ from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from crm_sync.core.clean import clean
-from crm_sync.core.folder_names import USES, plain
+from crm_sync.core.folder_names import LEFT_OUT, NO_MAIL, USES, plain
 
 MOST_FOLDERS: Final = 10_000
 
-_LEFT_OUT: Final = {"\\junk", "\\trash", "\\drafts"}
+_NOT_KEPT: Final = LEFT_OUT - {NO_MAIL}
 _PLAIN: Final = "/ @+=,:;!()[]&"
 
 
@@ -44,7 +44,7 @@ class Folder:
         if len(parts) > 1 and (plain(parts[0]) == "inbox" or parts[0].startswith("[")):
             parts = parts[1:]
         use = USES.get(plain(parts[0])) if parts else None
-        return use if len(parts) == 1 or use in _LEFT_OUT else None
+        return use if len(parts) == 1 or use in LEFT_OUT else None
 
     def is_meant_by(self, word: str) -> bool:
         r"""Whether `word` is this folder's special use ("\Sent") or its name."""
@@ -54,15 +54,20 @@ class Folder:
 
 
 def choose(folders: Sequence[Folder], wanted: Sequence[str]) -> list[Folder]:
-    """The folders to pull: those `wanted` by use or name, else all but junk, trash and drafts."""
+    """The folders to pull: those `wanted` by use or name, else all that hold mail."""
     if not wanted:
-        return [f for f in folders if f.use not in _LEFT_OUT]
+        return [f for f in folders if f.use not in LEFT_OUT]
     return [f for f in folders if any(f.is_meant_by(word) for word in wanted)]
 
 
-def left_out(name: str) -> bool:
-    """Whether a folder or label of this name holds junk, trash or drafts."""
-    return USES.get(plain(name)) in _LEFT_OUT
+def missing(folders: Sequence[Folder], wanted: Sequence[str]) -> list[str]:
+    """What is wanted and not there."""
+    return [word for word in wanted if not any(f.is_meant_by(word) for f in folders)]
+
+
+def left_out(label: str) -> bool:
+    """Whether a mail with this label is junk, trash or a draft: "Notes" is a label like others."""
+    return USES.get(plain(label)) in _NOT_KEPT
 
 
 def to_key(name: str) -> str:

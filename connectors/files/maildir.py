@@ -26,6 +26,7 @@ from connectors.files.maildir_pull import (
 from connectors.files.messages import Wish, body_of
 from connectors.files.options import FileOptions
 from connectors.files.walking import walk
+from crm_sync.core.folder_choice import refuse_absent
 from crm_sync.core.records import Body, Locator, Page, Stream
 from crm_sync.ports import Known, Surroundings
 
@@ -57,6 +58,7 @@ class MaildirSource(Archive):
 
     def pull(self, stream: Stream, cursor: str | None, known: Known) -> Iterator[Page]:
         """See `crm_sync.ports.Source.pull`."""
+        refuse_absent(stream)
         at = None if cursor is None else Cursor.loads(cursor)
         folder, seen = self.chosen.get(stream.key), self._moments.get(stream.key)
         if folder is None or (
@@ -74,6 +76,7 @@ class MaildirSource(Archive):
 
     def held(self, stream: Stream, since: datetime | None) -> Iterator[Sequence[str]]:
         """See `crm_sync.ports.Source.held`: names and times of files, none is opened."""
+        refuse_absent(stream)
         folder = self.folder(stream.key)
         if folder is None:
             return

@@ -17,6 +17,7 @@ from connectors.files.mbox_pull import Pull, arrived_since, item_in, seen_of
 from connectors.files.messages import Wish, body_of
 from connectors.files.options import FileOptions
 from connectors.files.walking import walk
+from crm_sync.core.folder_choice import refuse_absent
 from crm_sync.core.records import Body, Locator, Page, Stream
 from crm_sync.ports import Known, Surroundings
 
@@ -48,6 +49,7 @@ class MboxSource(Archive):
     def pull(self, stream: Stream, cursor: str | None, known: Known) -> Iterator[Page]:
         """See `crm_sync.ports.Source.pull`."""
         del known
+        refuse_absent(stream)
         at = None if cursor is None else Cursor.loads(cursor)
         folder, seen = self.chosen.get(stream.key), self._seen.get(stream.key)
         if folder is None or (
@@ -65,6 +67,7 @@ class MboxSource(Archive):
 
     def held(self, stream: Stream, since: datetime | None) -> Iterator[Sequence[str]]:
         """See `crm_sync.ports.Source.held`: one reading of the whole file."""
+        refuse_absent(stream)
         folder = self.folder(stream.key)
         if folder is None:
             return

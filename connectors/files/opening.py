@@ -13,6 +13,7 @@ from crm_sync.core.errors import CrmSyncError, Refused, Scope, Unreachable
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _SAID_NO: Final = {errno.EACCES, errno.EPERM}
 _NOT_THERE: Final = {errno.ENOENT, errno.ENOTDIR}
+_PACKED: Final = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"})
 
 
 class NoFile(OSError):  # noqa: N818  # a state of the disk, not an error of ours
@@ -59,9 +60,21 @@ def reason(error: OSError) -> str:
     return "the disk gives no answer that makes sense"
 
 
+def packed(where: Path) -> CrmSyncError | None:
+    """The error for a packed archive, None for whatever has another name."""
+    if where.suffix.lower() not in _PACKED or not where.is_file():
+        return None
+    place = os.fsencode(where).decode("utf-8", "replace")
+    return Refused("it is a packed file", where=place, advice="Unpack it first.")
+
+
 def failure(error: OSError, where: Path, scope: Scope = "account") -> CrmSyncError:
     """The error of the house for a folder or an archive that can't be read."""
     place = os.fsencode(where).decode("utf-8", "replace")
+    if error.errno == errno.ENOTDIR and where.is_file():
+        advice = 'Archives that are a file are read by connector = "mbox".'
+        file = Refused("it is a file, not a folder", where=place, advice=advice, scope=scope)
+        return packed(where) or file
     if error.errno in _NOT_THERE:
         advice = "Check path, and whether the disk is mounted."
         return Refused("it is not there", where=place, advice=advice, scope=scope)

@@ -27,6 +27,15 @@ _ALSO_KNOWN: Final = ("inbox", "sentitems", "archive", "clutter")
 WELL_KNOWN: Final = (*LEFT_OUT, *_ALSO_KNOWN)
 """Names that stand for a folder in any language (Microsoft's mailFolder resource)."""
 
+_NAME_OF_USE: Final = {
+    "\\inbox": "inbox",
+    "\\sent": "sentitems",
+    "\\archive": "archive",
+    "\\drafts": "drafts",
+    "\\junk": "junkemail",
+    "\\trash": "deleteditems",
+}
+
 MOST: Final = 2000
 
 _SELECT: Final = "$select=id,displayName,parentFolderId"
@@ -81,7 +90,8 @@ def choose(
     if not wanted:
         out = {well_known[name] for name in LEFT_OUT if name in well_known}
         return {key: names[key] for key in folders if not out & set(_line(folders, key))}
-    asked = {name.strip().casefold() for name in wanted}
+    folded = {name.strip().casefold() for name in wanted}
+    asked = {_NAME_OF_USE.get(name, name) for name in folded}
     keys = {well_known[name] for name in asked if name in well_known}
     return {
         key: name

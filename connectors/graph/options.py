@@ -1,14 +1,53 @@
 """What an admin may write for a mailbox or sender with `connector = "microsoft365"`."""
 
-import ipaddress
+import re
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
+from connectors.hosts import is_loopback
+from connectors.oauth.options import Tenant
+from crm_sync.core.clean import clean
 from crm_sync.core.durations import parse_reach
+from crm_sync.core.folder_choice import parse_folder
+
+FolderWord = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(parse_folder)]
+_ADDRESS: Final = re.compile(r"[^\s@/?#]{1,200}@[^\s@/?#]{1,255}")
+_CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_LONGEST_SHOWN: Final = 60
+
+
+def _is_an_address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError(
+            f"{_quoted(value)} is not an address; write one such as karin@acme.example"
+        )
+    return value
+
+
+def _is_a_client_id(value: str) -> str:
+    if not _CLIENT_ID.fullmatch(value):
+        raise ValueError(
+            f"{_quoted(value)} is not a client id; write the Application (client) ID, "
+            "8-4-4-4-12 hex digits"
+        )
+    return value
+
+
+def _quoted(value: str) -> str:
+    return f'"{clean(value, _LONGEST_SHOWN)}"'
+
 
 ShortText = Annotated[str, Field(min_length=1, max_length=500)]
 
@@ -26,9 +65,9 @@ class GraphOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    username: Annotated[str, Field(pattern=r"^[^\s@/?#]{1,200}@[^\s@/?#]{1,255}$")]
-    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,255}$")]
-    client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
+    username: Annotated[str, AfterValidator(_is_an_address)]
+    tenant: Tenant
+    client_id: Annotated[str, AfterValidator(_is_a_client_id)]
     client_secret: SecretStr | None = None
     secret_expires: date | None = None
     certificate_file: Path | None = None
@@ -42,7 +81,7 @@ class GraphOptions(BaseModel):
     @classmethod
     def _is_a_safe_address(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise ValueError("http would send tokens in clear; use https")
         if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username:
             raise ValueError("write it like https://graph.microsoft.com/v1.0")
@@ -77,15 +116,16 @@ class GraphOptions(BaseModel):
 
 
 class MailboxOptions(GraphOptions):
-    """The keys of a mailbox.
+    r"""The keys of a mailbox.
 
-    `since` is a length of time or "all", measured by the date of arrival. `folders` are well-known
-    names ("inbox", "sentitems", see Microsoft's mailFolder resource) or display names, with "/"
-    between a folder and one below it; none means all but junk, deleted items, drafts and the like.
+    `since` is a length of time or "all", measured by the date of arrival. `folders` are special-use
+    names ("\\Sent", RFC 6154), well-known names ("sentitems", see Microsoft's mailFolder resource)
+    or display names, with "/" between a folder and one below it; none means all but junk, deleted
+    items, drafts and the like.
     """
 
     since: str = "90d"
-    folders: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
+    folders: list[FolderWord] = []
     page_size: int = Field(default=100, ge=1, le=500)
 
     @field_validator("since")
@@ -133,10 +173,3 @@ class SenderOptions(GraphOptions):
         elif self.look_in_sent:
             names.append("Mail.Read")
         return self._named(*names)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

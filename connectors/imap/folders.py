@@ -11,14 +11,14 @@ from typing import Final
 
 from imapclient import imap_utf7
 
+from connectors.imap.namespaces import Namespaces, namespaces_in
 from connectors.imap.tokens import Token, Unparsable, number, tokens
 from connectors.imap.wire import Reply
 from crm_sync.core.clean import clean
-from crm_sync.core.folder_names import USES, plain
+from crm_sync.core.folder_names import LEFT_OUT, USES, plain
 
 MOST_FOLDERS: Final = 10_000
 _UNSELECTABLE: Final = {"\\noselect", "\\nonexistent"}
-_LEFT_OUT: Final = {"\\junk", "\\trash", "\\drafts"}
 _CONTROL: Final = re.compile(rb"[\0\r\n]")
 
 
@@ -33,12 +33,16 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that can be opened: its name on the wire and for people, its uses, its status."""
+    """A folder that can be opened: its name on the wire and for people, its uses, its status.
+
+    `is_own` says that it is neither another user's nor one for all.
+    """
 
     raw: bytes
     name: str
     uses: frozenset[str]
     separator: bytes = b""
+    is_own: bool = True
     status: Status | None = None
 
     @property
@@ -57,13 +61,17 @@ def raw_of(key: str) -> bytes | None:
 
 
 def folders_in(replies: Sequence[Reply]) -> list[Folder]:
-    """The folders that LIST and STATUS responses tell of, INBOX first; each is read on its own."""
+    """The folders that LIST and STATUS responses tell of, INBOX first; each is read on its own.
+
+    Whose they are is told by a NAMESPACE response.
+    """
     found: dict[bytes, Folder] = {}
+    namespaces = namespaces_in(replies)
     for reply in replies:
         if not reply[0][:8].upper().startswith((b"* LIST ", b"* XLIST")):
             continue
         with suppress(Unparsable):
-            folder = _listed(reply)
+            folder = _listed(reply, namespaces)
             if folder is not None and len(found) < MOST_FOLDERS:
                 found.setdefault(folder.raw, folder)
     listing = sorted(found.values(), key=lambda f: ("\\inbox" not in f.uses, f.name))
@@ -97,7 +105,7 @@ def status_in(reply: Reply) -> tuple[bytes, Status]:
     )
 
 
-def _listed(reply: Reply) -> Folder | None:
+def _listed(reply: Reply, namespaces: Namespaces) -> Folder | None:
     """The folder in a LIST response; None for what can't be opened or named in a command."""
     words = tokens(reply)
     if len(words) < 5 or not isinstance(words[2], list):  # noqa: PLR2004  # * LIST (…) "/" name
@@ -109,7 +117,7 @@ def _listed(reply: Reply) -> Folder | None:
     name = decode_name(raw)
     separator = words[3] if isinstance(words[3], bytes) else b""
     uses = _uses(name, separator.decode("latin-1"), flags)
-    return Folder(raw, name, frozenset(uses), separator)
+    return Folder(raw, name, frozenset(uses), separator, namespaces.is_own(raw))
 
 
 def _name(word: Token) -> bytes:
@@ -146,14 +154,16 @@ def decode_name(raw: bytes) -> str:
 
 
 def choose(folders: Sequence[Folder], wanted: Sequence[str]) -> list[Folder]:
-    """The folders to pull: those `wanted` by use or name, else all but junk, trash and drafts.
+    """The folders to pull: those `wanted` by use or name, else one's own that hold mail.
 
-    What lies below junk, trash or drafts is left out with them.
+    What holds none (see `LEFT_OUT`) is left out with all that lies below it.
     """
-    if not wanted:
-        roots = tuple(f.raw + f.separator for f in folders if f.uses & _LEFT_OUT and f.separator)
-        return [f for f in folders if not f.uses & _LEFT_OUT and not f.raw.startswith(roots)]
-    return [f for f in folders if any(matches(f, word) for word in wanted)]
+    if wanted:
+        return [f for f in folders if any(matches(f, word) for word in wanted)]
+    roots = tuple(f.raw + f.separator for f in folders if f.uses & LEFT_OUT and f.separator)
+    return [
+        f for f in folders if f.is_own and not f.uses & LEFT_OUT and not f.raw.startswith(roots)
+    ]
 
 
 def missing(folders: Sequence[Folder], wanted: Sequence[str]) -> list[str]:
@@ -162,9 +172,9 @@ def missing(folders: Sequence[Folder], wanted: Sequence[str]) -> list[str]:
 
 
 def matches(folder: Folder, word: str) -> bool:
-    r"""Whether `word` means this folder: a special use ("\Sent") or its name."""
+    r"""Whether `word` means this folder: a special use of one's own ("\Sent") or its name."""
     if word.startswith("\\"):
-        return word.lower() in folder.uses
+        return folder.is_own and word.lower() in folder.uses
     if word.upper() == "INBOX":
         return "\\inbox" in folder.uses
     return word in {folder.name, folder.key}

@@ -74,9 +74,7 @@ class Looking:
     def _list(self, session: Session) -> list[Folder]:
         """Everything at once."""
         uses = b"SPECIAL-USE " if "SPECIAL-USE" in session.capabilities else b""
-        answer, told = self._run(
-            session, b'LIST "" "*" RETURN (%bSTATUS %b)' % (uses, _ALL_NUMBERS)
-        )
+        answer, told = self._list_all(session, b" RETURN (%bSTATUS %b)" % (uses, _ALL_NUMBERS))
         if not answer.ok:
             # Some advertise it and know it only in part.
             self._knows_status = False
@@ -96,8 +94,7 @@ class Looking:
 
     def _list_simply(self, session: Session) -> None:
         uses = self._knows_uses and "SPECIAL-USE" in session.capabilities
-        command = b'LIST "" "*"' + (b" RETURN (SPECIAL-USE)" if uses else b"")
-        answer, told = self._run(session, command)
+        answer, told = self._list_all(session, b" RETURN (SPECIAL-USE)" if uses else b"")
         if answer.ok:
             self._keep(session, told)
         elif uses:
@@ -110,9 +107,17 @@ class Looking:
         self._listing = folders.folders_in(told)
         self._listed_on, self._looks = session, 0
 
-    def _run(self, session: Session, command: bytes) -> tuple[Answer, list[Reply]]:
-        """A command that needs no open folder; closing one costs no round trip of its own."""
-        answers, told = session.run(*session.unselect_command(), command)
+    def _list_all(self, session: Session, returning: bytes) -> tuple[Answer, list[Reply]]:
+        """All folders and, in the same round trip, whose they are (RFC 2342)."""
+        whose = [b"NAMESPACE"] if "NAMESPACE" in session.capabilities else []
+        return self._run(session, *whose, b'LIST "" "*"' + returning)
+
+    def _run(self, session: Session, *commands: bytes) -> tuple[Answer, list[Reply]]:
+        """The last command's answer; none needs an open folder.
+
+        Closing one costs no round trip of its own.
+        """
+        answers, told = session.run(*session.unselect_command(), *commands)
         if not answers[-1].ok and failures.asks_to_wait(answers[-1].text):
             raise self._link.refused(answers[-1].text, "LIST")
         return answers[-1], told

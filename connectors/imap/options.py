@@ -2,16 +2,33 @@
 
 import re
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
+from connectors.hosts import Host
 from connectors.oauth.options import OAuthOptions
 from connectors.proxy import Proxy
 from crm_sync.core.durations import parse_reach
+from crm_sync.core.folder_choice import parse_folder
 
 NONE: Final = "none"
+
+FolderWord = Annotated[
+    str,
+    Field(min_length=1, max_length=1000),
+    AfterValidator(partial(parse_folder, further=("\\All", "\\Flagged"))),
+]
 
 _OCTETS: Final = re.compile(r"([1-9][0-9]{0,5}) ?(MB|GB)", re.IGNORECASE)
 _UNITS: Final = {"MB": 10**6, "GB": 10**9}
@@ -34,7 +51,7 @@ class ImapOptions(OAuthOptions):
     r"""The keys of a mailbox that are the connector's own.
 
     `since` is a length of time or "all". `folders` are special-use names ("\\Sent", RFC 6154),
-    "\\Inbox" or plain names; none means all but junk, trash and drafts. `auth` says how to sign in:
+    "\\Inbox" or plain names; none means the user's own that hold mail. `auth` says how to sign in:
     with a password, or by OAuth 2.0 with one of the two mechanisms that carry its tokens.
     `proxy` is an HTTP proxy that lets us through to the server. `history_per_day` is a number of MB
     or GB (powers of ten), or "none".
@@ -42,7 +59,7 @@ class ImapOptions(OAuthOptions):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: Annotated[str, Field(min_length=1, max_length=255)]
+    host: Host
     port: int | None = Field(default=None, ge=1, le=65535)
     security: Literal["tls", "starttls", "none"] = "tls"
     ca_file: Path | None = None
@@ -51,9 +68,7 @@ class ImapOptions(OAuthOptions):
     auth: Literal["password", "xoauth2", "oauthbearer"] = "password"
     password: SecretStr | None = None
     since: str = "90d"
-    folders: list[Annotated[str, Field(min_length=1, max_length=1000)]] = Field(
-        default_factory=list
-    )
+    folders: list[FolderWord] = Field(default_factory=list)
     page_size: int = Field(default=500, ge=1, le=500)
     history_per_day: str = NONE
     timeouts: Timeouts = Timeouts()
@@ -71,13 +86,6 @@ class ImapOptions(OAuthOptions):
             raise ValueError('an amount of traffic is written like 1500 MB or 2 GB, or "none"')
         return value
 
-    @field_validator("host")
-    @classmethod
-    def _is_a_host(cls, value: str) -> str:
-        if any(c.isspace() or c in "/\0" for c in value):
-            raise ValueError("a host name is expected, without scheme, blanks or path")
-        return value
-
     @model_validator(mode="after")
     def _can_sign_in(self) -> Self:
         if self.auth == "password":
@@ -86,7 +94,7 @@ class ImapOptions(OAuthOptions):
             if given := self.oauth_keys_given():
                 raise ValueError(f'{given[0]} has no meaning without auth = "xoauth2"')
         elif self.password is not None:
-            raise ValueError(f'password has no meaning with auth = "{self.auth}"')
+            raise ValueError(self.password_fault(self.auth))
         elif fault := self.oauth_fault():
             raise ValueError(fault)
         return self

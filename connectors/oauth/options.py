@@ -1,11 +1,14 @@
 """The keys by which an account says how it signs in through OAuth 2.0."""
 
-import ipaddress
+import re
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
+
+from connectors.hosts import is_loopback
+from crm_sync.core.clean import clean
 
 
 def _is_an_endpoint(value: str) -> str:
@@ -17,13 +20,20 @@ def _is_an_endpoint(value: str) -> str:
     return value
 
 
-def is_loopback(host: str) -> bool:
-    """Whether that host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+def _is_a_tenant(value: str) -> str:
+    if not _TENANT.fullmatch(value):
+        raise ValueError(
+            f'"{clean(value, _LONGEST_SHOWN)}" is not a tenant; write a domain of yours, such as '
+            "acme.example, or the Directory (tenant) ID"
+        )
+    return value
 
+
+_TENANT: Final = re.compile(r"[A-Za-z0-9._-]{1,253}")
+_LONGEST_SHOWN: Final = 60
+
+Tenant = Annotated[str, AfterValidator(_is_a_tenant)]
+"""A Microsoft 365 directory: its id, or a domain of it. Validating raises ValueError."""
 
 Endpoint = Annotated[str, Field(max_length=2000), AfterValidator(_is_an_endpoint)]
 
@@ -41,7 +51,7 @@ class OAuthOptions(BaseModel):
     client_id: Annotated[str, Field(max_length=500)] = ""
     client_secret: SecretStr | None = None
     secret_expires: date | None = None
-    tenant: Annotated[str, Field(max_length=253, pattern=r"^[A-Za-z0-9.-]*$")] = ""
+    tenant: Tenant = ""
     auth_url: Endpoint = ""
     token_url: Endpoint = ""
     device_url: Endpoint = ""
@@ -56,6 +66,14 @@ class OAuthOptions(BaseModel):
         if not self.tenant and not self.scope:
             return "scope is missing: what the provider calls the permission to read mail"
         return ""
+
+    def password_fault(self, auth: str) -> str:
+        """What is wrong with a password beside `auth`, which is another way to sign in."""
+        if "auth" in self.model_fields_set:
+            return f'password has no meaning with auth = "{auth}"'
+        if self.client_id:
+            return "password has no meaning beside client_id; leave one of them out"
+        return 'password is not what signs in here; for an app password add auth = "password"'
 
     def oauth_keys_given(self) -> list[str]:
         """The keys of this model that were written, for those who must not have them."""

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, PositiveFloat, SecretStr, model_validator
 
+from connectors.hosts import Host
 from connectors.oauth.options import OAuthOptions
 from connectors.proxy import Proxy
 
@@ -32,7 +33,7 @@ class SmtpOptions(OAuthOptions):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    host: Annotated[str, Field(pattern=r"^[^\s@/]{1,253}$")]
+    host: Host
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     security: Security = "starttls"
     ca_file: Path | None = None
@@ -64,7 +65,7 @@ class SmtpOptions(OAuthOptions):
             if given := self.oauth_keys_given():
                 raise ValueError(f'{given[0]} has no meaning without auth = "xoauth2"')
         elif self.password is not None:
-            raise ValueError(f'password has no meaning with auth = "{self.auth}"')
+            raise ValueError(self.password_fault(self.auth))
         elif not self.username:
             raise ValueError("username is missing: the address that signs in")
         elif fault := self.oauth_fault():

@@ -40,20 +40,25 @@ class Duration:
     business_days: int = 0
 
 
+def _form(text: str) -> re.Match[str] | None:
+    """A number and a unit that there is; None for anything else."""
+    form = _FORM.fullmatch(" ".join(text[:100].lower().split()))
+    return form if form and (form[2] in _UNITS or form[2] in _BUSINESS_DAYS) else None
+
+
 def parse_duration(text: str) -> Duration:
     """What `text` says: a whole number of seconds, minutes, hours, days, weeks or business days.
 
     Raises ValueError, with a sentence for a person, for anything else, for nothing (0) and for
     more than a hundred years.
     """
-    form = _FORM.fullmatch(" ".join(text[:100].lower().split()))
-    unit = form.group(2) if form else ""
-    if form is None or (unit not in _UNITS and unit not in _BUSINESS_DAYS):
+    form = _form(text)
+    if form is None:
         raise ValueError(
             f'"{clean(text, 40)}" is not a length of time; write it like 90d, 36h, 2 weeks '
             "or 2 business days"
         )
-    number = int(form.group(1))
+    number, unit = int(form[1]), form[2]
     step = _UNITS.get(unit, _DAY)
     if not 1 <= number <= timedelta(days=LONGEST_DAYS) // step:
         raise ValueError(
@@ -64,14 +69,25 @@ def parse_duration(text: str) -> Duration:
     return Duration(delta=number * step)
 
 
+def parse_length(text: str, examples: str) -> timedelta:
+    """A plain length of time, without business days; `examples` are what the error proposes.
+
+    Raises ValueError, with a sentence for a person.
+    """
+    form = _form(text)
+    if form is None:
+        raise ValueError(f'"{clean(text, 40)}" is not a length of time; write it like {examples}')
+    delta = parse_duration(text).delta
+    if delta is None:
+        raise ValueError(f"business days do not fit here; write it like {examples}")
+    return delta
+
+
 def parse_reach(text: str) -> timedelta | None:
     """How far back something goes: a plain length of time, or None for "all".
 
-    Raises ValueError, with a sentence for a person, as `parse_duration` and for business days.
+    Raises ValueError as `parse_length`.
     """
     if text.strip().lower() == ALL:
         return None
-    delta = parse_duration(text).delta
-    if delta is None:
-        raise ValueError('business days do not fit here; write it like 90d, or "all"')
-    return delta
+    return parse_length(text, '90d, 36h or 2 weeks, or "all"')

@@ -56,6 +56,75 @@ elementy wysłane | odeslané | elküldött | отправленные | над�
 gönderilenler | المرسلة | العناصر المرسلة
 """
 
+_ARCHIVE: Final = """
+archive | archives | arkiv | arkisto | بایگانی | lưu trữ | 存档 | 归档 | 封存 | アーカイブ
+archiv | archivo | archivio | archiwum | архив | архів | arşiv
+"""
+
+# Outlook keeps all this beside mail, and IMAP shows it as folders of messages; Thunderbird has
+# "Unsent Messages" and "Templates". Where the name in a language is an everyday word too, people
+# keep mail under it ("工作", "Diario"): it is not listed.
+_OUTBOX: Final = """
+outbox | unsent messages | utkorg | utkorgen | udbakke | utboks | lähtevät | صندوق خروجی
+hộp thư đi | 发件箱 | 寄件匣 | 送信トレイ | 보낼 편지함 | postausgang | boîte d'envoi
+boîte d’envoi | bandeja de salida | posta in uscita | caixa de saída | postvak uit
+skrzynka nadawcza | pošta k odeslání | postázandó üzenetek | исходящие | вихідні
+giden kutusu | علبة الصادر | scheduled
+"""
+
+_CALENDAR: Final = """
+calendar | kalender | kalenteri | تقویم | lịch | 日历 | 行事曆 | 予定表 | 일정
+calendrier | calendario | calendário | agenda | kalendarz | kalendář | naptár | календарь
+календар | takvim | التقويم | לוח שנה
+"""
+
+_CONTACTS: Final = """
+contacts | kontakter | kontaktpersoner | yhteystiedot | مخاطبین | danh bạ | 联系人
+連絡人 | 連絡先 | 연락처 | kontakte | contactos | contatti | contatos | contactpersonen
+kontakty | névjegyalbum | контакты | контакти | kişiler | جهات الاتصال | אנשי קשר
+"""
+
+_TASKS: Final = """
+tasks | uppgifter | opgaver | oppgaver | tehtävät | tác vụ | 任务 | タスク | 작업
+aufgaben | tâches | tareas | attività | tarefas | taken | zadania | úkoly | feladatok
+задачи | завдання | görevler | المهام | משימות
+"""
+
+_NOTES: Final = """
+notes | anteckningar | noter | notater | muistilaput | یادداشت‌ها | ghi chú | 便笺
+メモ | 메모 | notizen | notas | anotações | notities | notatki | poznámky | feljegyzések
+заметки | нотатки | notlar | الملاحظات
+"""
+
+_JOURNAL: Final = """
+journal | päiväkirja | nhật ký | 日记 | 日誌 | 업무 일지 | logboek
+"""
+
+_SYNC_ISSUES: Final = """
+sync issues | synkroniseringsproblem | synkroniseringsfel | synkroniseringsproblemer
+synkronointiongelmat | 同步问题 | 同步處理問題 | 同期の失敗 | 동기화 문제
+synchronisierungsprobleme | problèmes de synchronisation | problemas de sincronización
+problemi di sincronizzazione | problemas de sincronização | synchronisatieproblemen
+problemy z synchronizacją | ошибки синхронизации
+"""
+
+_CONVERSATIONS: Final = """
+conversation history | konversationshistorik | samtaleoversigt | samtalelogg
+keskusteluhistoria | 对话历史记录 | 交談記錄 | 会話の履歴 | 대화 기록
+unterhaltungsverlauf | aufgezeichnete unterhaltungen | historique des conversations
+historique de conversation | historial de conversaciones | cronologia conversazioni
+histórico de conversa | histórico de conversas | gespreksgeschiedenis
+historia konwersacji | журнал бесед
+"""
+
+_TEMPLATES: Final = """
+templates | mallar | skabeloner | 模板 | 範本 | テンプレート | vorlagen | plantillas
+sjablonen | szablony | šablony | sablonok | шаблоны | шаблони | şablonlar
+"""
+
+NO_MAIL: Final = "\\crm-sync-no-mail"
+"""The use, ours alone, of folders whose messages were never sent or received as mail."""
+
 USES: Final = {
     plain(name): use
     for use, names in (
@@ -63,8 +132,14 @@ USES: Final = {
         ("\\trash", _TRASH),
         ("\\drafts", _DRAFTS),
         ("\\sent", _SENT),
+        ("\\archive", _ARCHIVE),
+        *((NO_MAIL, names) for names in (_OUTBOX, _CALENDAR, _CONTACTS, _TASKS, _NOTES)),
+        *((NO_MAIL, names) for names in (_JOURNAL, _SYNC_ISSUES, _CONVERSATIONS, _TEMPLATES)),
     )
     for line in names.strip().splitlines()
     for name in line.split("|")
 }
 """Plain name -> special use, as the flag of RFC 6154 in lower case."""
+
+LEFT_OUT: Final = frozenset({"\\junk", "\\trash", "\\drafts", NO_MAIL})
+"""Uses of folders that are pulled only when named, with all that lies below them."""

@@ -9,6 +9,7 @@ from crm_sync.core.errors import (
     CrmSyncError,
     CursorLost,
     CursorMoved,
+    Refused,
     StoreUnavailable,
     Unreachable,
 )
@@ -27,6 +28,9 @@ from crm_sync.store.accounts import Account
 from crm_sync.store.audits import StreamRow
 
 _ATTEMPTS = 3
+
+MOST_READ = 500
+"""So many missing items are read one by one; more come quicker, headers first, from the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,39 @@ def _pull_streams(turn: _Turn) -> Mapping[str, StreamRow]:
     with turn.setup.store.read() as tx:
         rows = audits.streams_of(tx, turn.account.id)
     turn.pulled.listed = list(turn.source.streams())
+    if not turn.pulled.listed:
+        advice = "Correct `folders`, or the user name; `crm-sync doctor` lists what there is."
+        raise Refused("there is nothing to read", where=turn.account.name, advice=advice)
     for stream in turn.pulled.listed:
-        cursor = rows[stream.key].cursor if stream.key in rows else None
-        if _pull_stream(turn, stream, cursor):
+        row = rows.get(stream.key)
+        done = _pull_stream(turn, stream, row.cursor if row else None)
+        if done and audit.may_reach_back(row):
+            done = _reach_back(turn, stream)
+        if done:
             turn.pulled.complete.append(stream)
     return rows
+
+
+def _reach_back(turn: _Turn, stream: Stream) -> bool:
+    """Once more from the start, where much is not here that lies within the account's reach now.
+
+    Little is left to the comparison that follows.
+    """
+    setup, account, source = turn.setup, turn.account, turn.source
+    comparison = audit.Comparison(setup, account, source, heal=False)
+    try:
+        missing = sum(len(comparison.unseen(stream, keys)) for keys in source.held(stream, None))
+    except CrmSyncError as error:
+        if error.scope != "stream":
+            raise
+        turn.pulled.failures.append(error)
+        return False
+    if missing <= MOST_READ:
+        return True
+    with setup.store.write() as tx:
+        audits.compared(tx, account.id, stream, at=setup.now(), gaps=missing)
+        accounts.forget_cursor(tx, accounts.stream_id(tx, account.id, stream.key))
+    return _pull_stream(turn, stream, None)
 
 
 def _pull_stream(turn: _Turn, stream: Stream, cursor: str | None) -> bool:

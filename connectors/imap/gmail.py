@@ -10,20 +10,25 @@ from typing import Final, Literal, Self
 
 from pydantic import model_validator
 
+from connectors.hosts import Host
 from connectors.imap.filing import ImapFiling
-from connectors.imap.folders import Folder
+from connectors.imap.folders import Folder, raw_of
 from connectors.imap.options import ImapOptions
+from connectors.imap.searching import Searching
 from connectors.imap.source import ImapSource
 from connectors.oauth.access import TokenSource
 from connectors.oauth.google import login, tokens_of
 from crm_sync.core.errors import Refused
-from crm_sync.core.records import Finding, Stream
-from crm_sync.ports import SourceKind, Surroundings
+from crm_sync.core.records import Finding, Page, Stream
+from crm_sync.ports import Known, SourceKind, Surroundings
 
 _ALL: Final = "\\all"
 _SETTINGS: Final = "Gmail in a browser, Settings, Forwarding and POP/IMAP"
 _CAPS: Final = frozenset({1000, 2000, 5000, 10000})
 """The "folder size limits" a user can choose."""
+
+_LIMITED: Final = "All Mail shows exactly {messages} messages, which looks like a limit"
+_UNLIMITED: Final = f'{_SETTINGS}: "Do not limit the number of messages" lets us see them all.'
 
 
 class GmailOptions(ImapOptions):
@@ -35,7 +40,7 @@ class GmailOptions(ImapOptions):
     the user's own programs are locked out too: history leaves them their share.
     """
 
-    host: str = "imap.gmail.com"
+    host: Host = "imap.gmail.com"
     auth: Literal["password", "xoauth2", "oauthbearer"] = "xoauth2"
     service_account_file: Path | None = None
     history_per_day: str = "1500 MB"
@@ -67,6 +72,9 @@ class GmailSource(ImapSource):
     ) -> None:
         super().__init__(options, surroundings, choose=all_mail, tokens=tokens)
         self._account = surroundings.account
+        self._messages: int | None = None
+        self._looked_at: tuple[int | None, int | None] | None = None
+        self._hidden = False
 
     def streams(self) -> Sequence[Stream]:
         """See `crm_sync.ports.Source.streams`. Raises `Refused` when All Mail is hidden."""
@@ -78,7 +86,50 @@ class GmailSource(ImapSource):
                 advice='Switch it on: Gmail in a browser, Settings, Labels, "Show in IMAP" '
                 "beside All Mail.",
             )
+        status = self._chosen[found[0].key].status
+        if status is not None and status.messages is not None:
+            self._messages = status.messages
         return found
+
+    def pull(self, stream: Stream, cursor: str | None, known: Known) -> Iterator[Page]:
+        """See `crm_sync.ports.Source.pull`. Raises `Refused` in the end when Gmail hides the rest.
+
+        A user can have IMAP show the newest messages only: for each that comes an old one goes out
+        of sight. A folder of just that size is believed until one that was seen is hidden.
+        """
+        yield from self._guarded(self._pages(stream, cursor, known))
+
+    def _pages(self, stream: Stream, cursor: str | None, known: Known) -> Iterator[Page]:
+        for page in super().pull(stream, cursor, known):
+            yield page
+            opened = self._link.session().selected
+            self._messages = opened.exists if opened is not None else self._messages
+        if self._is_cut_off(stream, known):
+            what = _LIMITED.format(messages=self._messages)
+            raise Refused(what, where=self._account, advice=_UNLIMITED, scope="stream")
+
+    def _is_cut_off(self, stream: Stream, known: Known) -> bool:
+        """Whether Gmail hides old messages; asked of the server when something has moved."""
+        folder = self._chosen.get(stream.key)
+        if folder is None or self._messages not in _CAPS:
+            self._looked_at, self._hidden = None, False
+            return False
+        look = (self._messages, folder.status.uidnext if folder.status else None)
+        if look != self._looked_at:
+            self._hidden = self._hides(stream, known)
+            self._looked_at = look
+        return self._hidden
+
+    def _hides(self, stream: Stream, known: Known) -> bool:
+        """Whether a message that was seen once lay before the first that All Mail shows now."""
+        raw = raw_of(stream.key) or b""
+        first = Searching(self._link, raw).find(b"1")
+        opened = self._link.open(self._link.session(), raw)
+        if not first or opened is None:
+            return False
+        epochs = (key.partition(":") for key in known())
+        seen = [int(uid) for validity, _, uid in epochs if validity == str(opened.uidvalidity)]
+        return min(seen, default=first[0].start) < first[0].start
 
     def _folders_found(self) -> Iterator[Finding]:
         yield from super()._folders_found()
@@ -87,8 +138,8 @@ class GmailSource(ImapSource):
             yield Finding(
                 "folder size",
                 ok=True,
-                problem=f"All Mail shows exactly {messages} messages, which looks like a limit",
-                advice=f'{_SETTINGS}: "Do not limit the number of messages" lets us see them all.',
+                problem=_LIMITED.format(messages=messages),
+                advice=_UNLIMITED,
             )
 
 

@@ -118,7 +118,10 @@ class Link:
             return opened
         if failures.is_missing(opened.text):
             return None
-        raise self.refused(opened.text, "EXAMINE")
+        error = self.refused(opened.text, "EXAMINE")
+        if error.kind in {"", "permission"}:
+            error.scope = "stream"  # damaged, or not for us: the other folders can be read
+        raise error
 
     def refused(self, text: bytes, command: str) -> CrmSyncError:
         """The error for a NO or BAD to a command."""

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from connectors.imap import failures, folders, watching
+from connectors.hosts import in_clear
+from connectors.imap import capabilities, failures, folders, watching
 from connectors.imap.credentials import Credentials
 from connectors.imap.cursor import Cursor
 from connectors.imap.folders import Folder, raw_of
@@ -16,16 +17,16 @@ from connectors.imap.options import ImapOptions
 from connectors.imap.pulling import Pull, Wanted, moved
 from connectors.imap.reading import Reading
 from connectors.imap.searching import Searching
+from connectors.imap.session import Session
 from connectors.oauth.access import TokenSource
 from crm_sync.core.errors import CrmSyncError, Refused
+from crm_sync.core.folder_choice import absent_streams, refuse_absent
 from crm_sync.core.records import Body, Finding, Locator, Page, Stream
 from crm_sync.ports import Known, Surroundings
 
 Choose = Callable[[Sequence[Folder], Sequence[str]], list[Folder]]
 
 Result = TypeVar("Result")
-
-_ABSENT: Final = "\0absent:"
 
 
 class ImapSource:
@@ -50,6 +51,9 @@ class ImapSource:
         credentials = Credentials(options, surroundings.account, tokens)
         self._second_link = Link(options, surroundings.clock, credentials)
         self._watch: Hearing | None = None
+        self._watched_beside: Session | None = None
+        self._unwatchable: Session | None = None
+        self._refusal: Refused | None = None
         self._choose = choose
         self._looking = Looking(self._link, lambda found: choose(found, options.folders))
         self._chosen: dict[str, Folder] = {}
@@ -60,14 +64,18 @@ class ImapSource:
     # -- the port ----------------------------------------------------------------------------
 
     def streams(self) -> Sequence[Stream]:
-        """See `crm_sync.ports.Source.streams`: one round trip on a kept connection."""
+        """See `crm_sync.ports.Source.streams`: one round trip on a kept connection.
+
+        Raises, once and without asking the server again, what a watch was refused with.
+        """
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            raise refusal
         self._all = self._link.once_again(self._looking.look)
         chosen = self._choose(self._all, self._options.folders)
         self._chosen = {folder.key: folder for folder in chosen}
         streams = [Stream(folder.key, folder.name, "mail") for folder in chosen]
-        # A server may lack a Sent folder; a folder called by its name was there once.
-        named = [word for word in self._options.folders if not word.startswith("\\")]
-        return streams + [Stream(_ABSENT + w, w, "mail") for w in folders.missing(self._all, named)]
+        return streams + absent_streams(folders.missing(self._all, self._options.folders))
 
     def pull(self, stream: Stream, cursor: str | None, known: Known) -> Iterator[Page]:
         """See `crm_sync.ports.Source.pull`."""
@@ -108,19 +116,23 @@ class ImapSource:
             step = "connect"
             connection = self._link.connect()
             yield Finding(step, ok=True)
+            yield from in_clear(self._options.host, self._options.security, self._options.auth)
             step = "sign in"
             self._link.keep(self._link.sign_in(connection))
             yield Finding(step, ok=True)
+            yield from capabilities.notes(self._link.session().capabilities)
             step = "folders"
             self.streams()
         except CrmSyncError as error:
-            yield Finding(step, ok=False, problem=error.what, advice=error.advice)
+            problem = f"{error.where}: {error.what}" if step == "connect" else error.what
+            yield Finding(step, ok=False, problem=problem, advice=error.advice)
         else:
             yield from self._folders_found()
 
     def close(self) -> None:
         """See `crm_sync.ports.Source.close`."""
         self._link.drop()
+        self._refusal = None
         self._end_watch()
 
     # -- see `crm_sync.ports.Watchable` and `Metered` ------------------------------------------
@@ -133,12 +145,32 @@ class ImapSource:
     def watch(self) -> Hearing | None:
         """See `crm_sync.ports.Watchable.watch`: all folders that are pulled, or the main one."""
         self._end_watch()
+        before, session = self._watched_beside, None
         try:
-            capabilities = self._link.session().capabilities
-            self._watch = watching.begin(self._second_link, self._chosen.values(), capabilities)
+            session = self._watched_beside = self._link.session()
+            if session is not self._unwatchable:
+                chosen = self._chosen.values()
+                self._watch = watching.begin(self._second_link, chosen, session.capabilities)
+        except Refused as error:
+            if error.scope != "stream":
+                self._doubt(error, None if session is before else session)
         except (CrmSyncError, *failures.LOST):
-            return None
+            pass
         return self._watch
+
+    def _doubt(self, refusal: Refused, just_begun: Session | None) -> None:
+        """A watch's sign-in was refused: the next pull says so, in place of another sign-in.
+
+        Where the pull's own was taken a moment ago the no is about a second connection: there is no
+        watch beside this session, and nothing is wrong.
+        """
+        if just_begun is not None:
+            self._unwatchable = just_begun
+            return
+        self._link.drop()
+        if self._link.credentials.tokens is None:
+            # With OAuth 2.0 a person may have signed in meanwhile, and nobody is locked out.
+            self._refusal = refusal
 
     @property
     def daily_octets(self) -> int | None:
@@ -162,9 +194,7 @@ class ImapSource:
 
     def _raw(self, stream: Stream) -> bytes | None:
         """The folder's name on the wire, None for a key of nobody's."""
-        if stream.key.startswith(_ABSENT):
-            advice = "Correct `folders`, or make it again; `crm-sync doctor` lists those there are."
-            raise Refused(f'there is no folder "{stream.name}"', advice=advice, scope="stream")
+        refuse_absent(stream)
         return raw_of(stream.key)
 
     def _held(self, raw: bytes, since: datetime | None) -> Iterator[list[str]]:

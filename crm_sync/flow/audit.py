@@ -147,9 +147,9 @@ def audit_account(
     except StoreUnavailable:
         raise
     except CrmSyncError as error:
-        audited.error = error.sentence()
+        audited.error = error.sentence(within=account.name)
     except Exception as error:  # noqa: BLE001  # a fault of a connector's is its account's own trouble
-        audited.error = fault(account.name, error).sentence()
+        audited.error = fault(account.name, error).sentence(within=account.name)
     return audited
 
 
@@ -178,7 +178,7 @@ def _audit_stream(comparison: "Comparison", stream: Stream, reach: timedelta | N
     except CrmSyncError as error:
         if error.scope != "stream":
             raise
-        return StreamAudit(stream.name, error=error.sentence())
+        return StreamAudit(stream.name, error=error.sentence(within=account.name))
     with setup.store.write() as tx:
         audits.compared(tx, account.id, stream, at=began, gaps=found.open)
         number = accounts.stream_id(tx, account.id, stream.key)

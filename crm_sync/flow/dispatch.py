@@ -9,7 +9,7 @@ from crm_sync.flow.budget import DAY, Budget
 from crm_sync.flow.connections import Connections
 from crm_sync.flow.doubts import clear_up
 from crm_sync.flow.faults import fault
-from crm_sync.flow.health import SIGN_IN_KINDS, SIGN_IN_PAUSE
+from crm_sync.flow.health import LOCKED_PAUSE, SIGN_IN_KINDS, SIGN_IN_PAUSE
 from crm_sync.flow.keeping import keep_copies, keep_draft
 from crm_sync.flow.mail_page import record_sent
 from crm_sync.flow.post import CUSTOMER_KINDS, Post, Way
@@ -230,7 +230,8 @@ def _retry_at(row: Row, error: CrmSyncError, now: datetime) -> datetime:
         return min(error.retry_at, now + outbox.LONGEST_WAIT)
     wait = timedelta(minutes=_WAITS[min(row.tries, len(_WAITS)) - 1])
     # What signs in with a password that was refused, again and again, is locked out.
-    return now + (max(wait, SIGN_IN_PAUSE) if error.kind in SIGN_IN_KINDS else wait)
+    pause = LOCKED_PAUSE if error.kind == "locked" else SIGN_IN_PAUSE
+    return now + (max(wait, pause) if error.kind in SIGN_IN_KINDS else wait)
 
 
 def approve(setup: Setup, row_id: int) -> Row:

@@ -20,6 +20,9 @@ HEALTH_EVERY = timedelta(minutes=1)
 SIGN_IN_PAUSE: Final = timedelta(minutes=15)
 """A password that a server refused is not shown to it again sooner: nobody is locked out by us."""
 
+LOCKED_PAUSE: Final = timedelta(minutes=30)
+"""The least wait where a server has locked an account: each try may lengthen the lock."""
+
 SPREAD: Final = timedelta(minutes=1)
 """Accounts that were told to wait until the same moment come back within this time after it."""
 
@@ -66,6 +69,7 @@ BACK_OFF: Final[Mapping[str, BackOff]] = {
     "connections": BackOff(_doubling(timedelta(seconds=30), 15 * _MINUTE)),
     "password": _NO_TO_A_SIGN_IN,
     "policy": _NO_TO_A_SIGN_IN,
+    "locked": BackOff(_doubling(LOCKED_PAUSE, _SLOWLY)),
     # May be throttling in disguise: the first tries come sooner.
     "sign_in": BackOff((_MINUTE, 5 * _MINUTE, 30 * _MINUTE, _SLOWLY), tries=4),
     "consent": BackOff((_SLOWLY,), tries=1),
@@ -73,7 +77,10 @@ BACK_OFF: Final[Mapping[str, BackOff]] = {
 }
 """By kind of failure; any other no is `_NO`, any other trouble `_TRANSIENT`."""
 
-SIGN_IN_KINDS: Final = frozenset({"password", "policy", "sign_in", "consent"})
+OF_A_STREAM: Final = "stream"
+"""The `trouble` of an account whose server answers, with something wrong in single streams."""
+
+SIGN_IN_KINDS: Final = frozenset({"password", "locked", "policy", "sign_in", "consent"})
 """Kinds of failures that a daemon does not forget when it is started again."""
 
 
@@ -104,6 +111,12 @@ class Pulled:
     listed: list[Stream] = field(default_factory=list)
     complete: list[Stream] = field(default_factory=list)
 
+    @property
+    def spares_account(self) -> bool:
+        """Whether the server answered as it should, single streams apart (law 11)."""
+        alone = bool(self.failures) and all(e.scope == "stream" for e in self.failures)
+        return alone or self.error is None
+
     def count(self, outcome: str) -> None:
         """One more item newly examined."""
         self.seen += 1
@@ -124,8 +137,13 @@ def note_health(
 ) -> None:
     """Writes the outcome of a pull that began at `started` into the rows of account and host."""
     if pulled.failures:
-        worst = next((e for e in pulled.failures if isinstance(e, Refused)), pulled.failures[0])
-        pulled.error = worst.sentence()
+        grave = [e for e in pulled.failures if e.scope != "stream"] or pulled.failures
+        worst = next((e for e in grave if isinstance(e, Refused)), grave[0])
+        pulled.error = worst.sentence(within=account.name)
+        if pulled.spares_account:
+            _note_streams(setup, account, pulled, worst, started, interval)
+            breaker.answered(setup, account)
+            return
         _note_failure(setup, account, worst)
         _publish(setup, account, pulled, started)
         breaker.failed(setup, account, worst, admission)
@@ -153,6 +171,41 @@ def _publish(setup: Setup, account: Account, pulled: Pulled, started: datetime) 
             audits.publish(tx, account.id, pulled.listed, pulled.complete, started)
 
 
+def _note_streams(
+    setup: Setup,
+    account: Account,
+    pulled: Pulled,
+    worst: CrmSyncError,
+    started: datetime,
+    interval: timedelta,
+) -> None:
+    """Single streams make an account red; the others are pulled as often as where all is well.
+
+    Only a wait that a server asked for is kept.
+    """
+    state = "refused" if isinstance(worst, Refused) else "failing"
+    asked = [at for e in pulled.failures if (at := getattr(e, "retry_at", None)) is not None]
+    next_pull = max([started + interval, *asked])
+    due = account.next_pull
+    is_fresh = due is not None and timedelta() <= next_pull - due < HEALTH_EVERY
+    told = (account.state, account.trouble, account.last_error)
+    if is_fresh and told == (state, OF_A_STREAM, pulled.error):
+        return
+    now = setup.now()
+    with setup.store.write() as tx:
+        accounts.failed(
+            tx,
+            account.id,
+            at=now,
+            sentence=worst.sentence(within=account.name),
+            state=state,
+            trouble=OF_A_STREAM,
+            failures=account.failures + 1 if account.trouble == OF_A_STREAM else 1,
+            next_pull=min(next_pull, now + accounts.LONGEST_WAIT),
+        )
+        audits.publish(tx, account.id, pulled.listed, pulled.complete, started)
+
+
 def _note_failure(setup: Setup, account: Account, error: CrmSyncError) -> None:
     now = setup.now()
     refused = isinstance(error, Refused)
@@ -167,7 +220,7 @@ def _note_failure(setup: Setup, account: Account, error: CrmSyncError) -> None:
             tx,
             account.id,
             at=now,
-            sentence=error.sentence(),
+            sentence=error.sentence(within=account.name),
             state="refused" if refused and state == "failing" else state,
             trouble=error.kind,
             failures=failures,
@@ -182,6 +235,11 @@ def back_off(error: CrmSyncError) -> BackOff:
     # A policy that a server is not sure of, for one, is no reason to stop.
     rule = BACK_OFF.get(error.kind, _TRANSIENT)
     return rule if rule.tries is None else _TRANSIENT
+
+
+def is_in_touch(account: Account) -> bool:
+    """Whether an account's server answered the last pull, so that its hints are worth a pull."""
+    return account.state in ("ok", "new") or account.trouble == OF_A_STREAM
 
 
 def is_paused(account: Account, now: datetime) -> bool:

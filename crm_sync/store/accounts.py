@@ -252,9 +252,9 @@ def forgive(tx: Connection, soon: datetime, troubles: Collection[str]) -> None:
     wait.
     """
     careful = account.c.state.in_(("refused", "paused")) & account.c.trouble.in_(troubles)
-    asked_to_wait = account.c.trouble.in_(("throttled", "quota"))
+    asked_to_wait = account.c.trouble.in_(("throttled", "quota", "locked"))
     tx.execute(update(account).where(~careful, ~asked_to_wait).values(next_pull=None))
-    later = careful & (account.c.next_pull > text_time(soon))
+    later = careful & ~asked_to_wait & (account.c.next_pull > text_time(soon))
     tx.execute(update(account).where(later).values(next_pull=text_time(soon)))
 
 

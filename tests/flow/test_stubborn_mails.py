@@ -58,13 +58,17 @@ class Breaking(MemorySender):
 
 
 class Refusing(MemorySender):
-    """A server that does not like the password; `asked` counts the tries."""
+    """A server that does not let us sign in; `asked` counts the tries."""
 
     asked = 0
 
+    def __init__(self, kind: str = "password"):
+        super().__init__(looks_back=False)
+        self._kind = kind
+
     def send(self, draft, sending):
         self.asked += 1
-        raise Refused("the password is wrong", kind="password")
+        raise Refused("the sign-in is refused", kind=self._kind)
 
 
 def test_a_mail_that_breaks_every_connection_holds_up_no_other(world):
@@ -84,6 +88,15 @@ def test_a_sender_that_refuses_the_sign_in_is_asked_four_times_an_hour_at_most(w
         world.clock.advance(MINUTE)
     assert SIGN_IN_PAUSE == 15 * MINUTE
     assert world.sender.asked == 4
+
+
+def test_a_sender_that_is_locked_is_asked_every_half_hour_at_most(world):
+    world.sender = Refusing(kind="locked")
+    queue(world, 1, 2, 3)
+    for _ in range(60):
+        dispatch.dispatch(world.setup, world.post)
+        world.clock.advance(MINUTE)
+    assert world.sender.asked == 2
 
 
 @pytest.mark.parametrize(("after", "state"), [(False, "queued"), (True, "in_doubt")])

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
+from connectors.graph import permissions
 from connectors.graph.answers import UNAUTHORIZED, Answer, text
 from connectors.graph.client import IMMUTABLE, Ask, GraphClient
 from connectors.graph.options import SenderOptions
@@ -133,12 +134,13 @@ class GraphSender:
         }
 
     def probe(self) -> Iterator[Finding]:
-        """See `crm_sync.ports.Sender.probe`. The right to send shows only when a mail is sent."""
+        """See `crm_sync.ports.Sender.probe`. The right to send shows in the token alone."""
         step = "sign in"
         try:
             yield from self._client.sign_in.findings()
-            self._client.sign_in.token()
+            token = self._client.sign_in.token()
             yield Finding(step, ok=True)
+            yield from permissions.findings(self._options, token, self._account)
             if not (self._options.look_in_sent or self._options.drafts):
                 return
             step = "sent items"

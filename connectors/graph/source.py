@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from connectors.graph import folders, listing, reading
+from connectors.graph import folders, listing, permissions, reading
 from connectors.graph.answers import Answer, text
 from connectors.graph.client import IMMUTABLE, Ask, GraphClient
 from connectors.graph.cursor import Cursor
@@ -13,6 +13,7 @@ from connectors.graph.folders import Folder
 from connectors.graph.options import MailboxOptions
 from connectors.graph.pulling import Pull, is_missing
 from crm_sync.core.errors import CrmSyncError
+from crm_sync.core.folder_choice import absent_streams, refuse_absent
 from crm_sync.core.records import Body, Finding, Locator, Page, Stream
 from crm_sync.ports import Known, Surroundings
 
@@ -51,12 +52,14 @@ class GraphSource:
             self._poll()
         else:
             self._list_folders()
-        options = self._options
-        self._chosen = folders.choose(self._all, self._well_known, options.folders)
-        return [Stream(key, name, "mail") for key, name in self._chosen.items()]
+        wanted = self._options.folders
+        self._chosen = folders.choose(self._all, self._well_known, wanted)
+        streams = [Stream(key, name, "mail") for key, name in self._chosen.items()]
+        return streams + absent_streams(folders.missing(self._all, self._well_known, wanted))
 
     def pull(self, stream: Stream, cursor: str | None, known: Known) -> Iterator[Page]:
         """See `crm_sync.ports.Source.pull`."""
+        refuse_absent(stream)
         at = self._start() if cursor is None else Cursor.loads(cursor)
         if not all(self._client.is_ours(link) for link in (at.link, at.next) if link):
             at = self._start()  # another cloud than before: the links belong to nobody here
@@ -71,6 +74,7 @@ class GraphSource:
 
     def held(self, stream: Stream, since: datetime | None) -> Iterator[Sequence[str]]:
         """See `crm_sync.ports.Source.held`."""
+        refuse_absent(stream)
         reach = self._options.reach
         if since is None and reach is not None:
             since = self._client.clock.now() - reach
@@ -86,13 +90,14 @@ class GraphSource:
             yield from reading.read(self._client, locators, items=items)
 
     def probe(self) -> Iterator[Finding]:
-        """See `crm_sync.ports.Source.probe`: sign-in, mailbox, folders."""
+        """See `crm_sync.ports.Source.probe`: sign-in, permissions, mailbox, folders."""
         self.close()
         step = "sign in"
         try:
             yield from self._client.sign_in.findings()
-            self._client.sign_in.token()
+            token = self._client.sign_in.token()
             yield Finding(step, ok=True)
+            yield from permissions.findings(self._options, token, self._client.account)
             step = "mailbox"
             self._folders_link = ""
             self.streams()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from connectors import sign_in_words
 from connectors.imap.connection import NoStartTls
 from connectors.imap.options import ImapOptions
 from connectors.imap.wire import ConnectionLost, Forbidden, Garbled
@@ -73,23 +74,10 @@ _UNAVAILABLE: Final = _Failure(
 _BROKEN: Final = _Failure(
     "unavailable", "the server has a fault of its own", "Its admin can find it; trying again later."
 )
-_BROWSER: Final = _Failure(
-    "policy",
-    "the provider wants {user} to sign in with a browser first",
-    "Sign in there once, then try again.",
-    refused=True,
-)
-_APP_PASSWORD: Final = _Failure(
-    "policy",
-    "the server wants an app password for {user}",
-    "Make one in the account's security settings and store it as the password.",
-    refused=True,
-)
-_SWITCHED_OFF: Final = _Failure(
-    "policy",
-    "IMAP is switched off for {user}",
-    "The provider's admin can switch it on.",
-    refused=True,
+_NOT_UNDERSTOOD: Final = _Failure(
+    "",
+    "the server has had enough of commands that it does not understand",
+    "Please report it, with the server's name and version.",
 )
 _NOT_CONNECTED: Final = _Failure(
     "policy",
@@ -109,15 +97,13 @@ _BY_CODE: Final[Mapping[str, _Failure]] = {
 _BY_WORDS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), failure)
     for pattern, failure in (
+        (r"too many (\w+ ){0,3}(commands|errors)", _NOT_UNDERSTOOD),
         (r"bandwidth limit|overquota|exceeded (command|bandwidth)", _QUOTA),
         (r"throttl|rate limit|backoff time", _THROTTLED),
         (
             r"too many|maximum number of connections|simultaneous|connection limit",
             _CONNECTIONS,
         ),
-        (r"web login required|via your web browser", _BROWSER),
-        (r"application.specific password", _APP_PASSWORD),
-        (r"imap (access )?is disabled|enable imap", _SWITCHED_OFF),
         (r"authenticated but not connected", _NOT_CONNECTED),
         (
             r"unavailable|temporar|try again|later|internal|timed? ?out|overload",
@@ -204,6 +190,11 @@ _CERTIFICATE: Final = {
 _UNVERIFIED: Final = ("the certificate of the server can't be verified", "Check ca_file.")
 
 
+_USUAL_PORTS: Final = {("tls", 993), ("starttls", 143), ("none", 143)}
+_CHECK_PORT: Final = 'Check security and port: 993 is "tls", 143 "starttls". '
+"""Two of which only one speaks TLS may wait for each other for ever."""
+
+
 class NoTls(Exception):  # noqa: N818  # a state of the server, not an error of ours
     """What answers on the port does not speak TLS."""
 
@@ -254,7 +245,7 @@ _BY_TYPE: Final[tuple[tuple[type | tuple[type, ...], _Failure], ...]] = (
         _Failure(
             "network",
             "the server is silent",
-            "It may be overloaded or behind a firewall; trying again later.",
+            "{check_port}It may be overloaded or behind a firewall; trying again later.",
             scope="host",
         ),
     ),
@@ -304,12 +295,15 @@ def connecting(error: BaseException, options: ImapOptions, now: datetime) -> Crm
     if isinstance(error, ssl.SSLError) and "WRONG_VERSION" in str(error):
         error = NoTls()
     said = _farewell(error)
-    if asks_to_wait(said):
+    if isinstance(told := _explanation(said, options), Refused):
+        return told
+    if asks_to_wait(said) or _known(said) is _NOT_UNDERSTOOD:
         return answer(said, "the connection", where, now)
     if _SESSION_ENDED.search(said.decode("latin-1")):
         return _QUOTA.error(where, now)
+    is_usual = (options.security, options.effective_port) in _USUAL_PORTS
     failure = next((f for types, f in _BY_TYPE if isinstance(error, types)), _HUNG_UP)
-    return failure.error(where, now)
+    return failure.error(where, now, check_port="" if is_usual else _CHECK_PORT)
 
 
 def _farewell(error: BaseException) -> bytes:
@@ -325,6 +319,9 @@ def signing_in(text: bytes, options: ImapOptions, now: datetime, remedy: str = "
 
     `remedy` is what helps where there is no password.
     """
+    told = _explanation(text, options)
+    if told is not None:
+        return told
     by_password = options.auth == "password"
     failure = _SIGN_IN_BY_CODE.get(code_of(text)) or _known(text) or _UNEXPLAINED
     error = _stated(failure, text).error(
@@ -340,8 +337,16 @@ def signing_in(text: bytes, options: ImapOptions, now: datetime, remedy: str = "
     return error
 
 
+def _explanation(text: bytes, options: ImapOptions) -> CrmSyncError | None:
+    """The reason a server gives in words, which a code before them may hide."""
+    user = clean(options.username, 100)
+    return sign_in_words.explanation(text.decode("latin-1"), "IMAP", options.where, user)
+
+
 def rejects_token(text: bytes) -> bool:
     """Whether a no at the sign-in may be about the access token, so that another one may do."""
+    if sign_in_words.explains(text.decode("latin-1")):
+        return False
     if code := code_of(text):
         return code in {"AUTHENTICATIONFAILED", "EXPIRED"}
     return _known(text) is None

@@ -4,7 +4,7 @@ It has a connection of its own. It appends, and that only after it has looked an
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -19,10 +19,11 @@ from connectors.imap.wire import Forbidden, Reply, quoted
 from connectors.oauth.access import TokenSource
 from crm_sync.core.compose import compose
 from crm_sync.core.errors import CrmSyncError, Refused
-from crm_sync.core.records import Draft
+from crm_sync.core.records import Draft, Finding
 from crm_sync.ports import Found, Place, Surroundings
 
 _USES: Final[Mapping[Place, str]] = {"drafts": "\\drafts", "sent": "\\sent"}
+_CALLED: Final[Mapping[Place, str]] = {"drafts": "drafts", "sent": "sent mail"}
 _FLAGS: Final[Mapping[Place, bytes]] = {"drafts": rb"(\Draft \Seen)", "sent": rb"(\Seen)"}
 _LISTED: Final = re.compile(rb"\* LIST \(([^)]*)\)", re.IGNORECASE)
 _FIELDS: Final = (b"Message-ID", b"X-Microsoft-Original-Message-ID", b"X-CRM-Sync-Id")
@@ -63,9 +64,26 @@ class ImapFiling:
         """See `crm_sync.ports.Filing.find`; nothing can be told where there is no folder for it."""
         return {one: self._holds("sent", one) for one in dict.fromkeys(message_ids)}
 
+    def probe_folders(self, places: Collection[Place]) -> Iterator[Finding]:
+        """Looks for `doctor` whether the folders are there and open; only LIST and EXAMINE."""
+        for place in places:
+            name = f"folder for {_CALLED[place]}"
+            try:
+                folder = self._folder(place)
+                if not self._opens(folder):
+                    raise self._missing(place)
+            except CrmSyncError as error:
+                yield Finding(name, ok=False, problem=error.what, advice=error.advice)
+            else:
+                yield Finding(f"{name}: {folder.name}", ok=True)
+
     def close(self) -> None:
         """See `crm_sync.ports.Filing.close`."""
         self._link.drop()
+
+    def _opens(self, folder: Folder) -> bool:
+        opened = self._link.once_again(lambda session: self._link.reopen(session, folder.raw))
+        return opened is not None
 
     # -- looking -----------------------------------------------------------------------------
 
@@ -107,13 +125,15 @@ class ImapFiling:
     def _folder(self, place: Place) -> Folder:
         folder = self._folders.get(place) or self._find_folder(place)
         if folder is None:
-            what = "drafts" if place == "drafts" else "sent mail"
-            raise Refused(
-                f"the mailbox has no folder for {what}",
-                where=self._options.where,
-                advice="Make one in a mail program; it is known by its special use or its name.",
-            )
+            raise self._missing(place)
         return folder
+
+    def _missing(self, place: Place) -> Refused:
+        return Refused(
+            f"the mailbox has no folder for {_CALLED[place]}",
+            where=self._options.where,
+            advice="Make one in a mail program; it is known by its special use or its name.",
+        )
 
     def _find_folder(self, place: Place) -> Folder | None:
         """The folder with the use told by the server; where none has it, the one so called."""

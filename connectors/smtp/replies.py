@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from crm_sync.core.errors import CrmSyncError, Refused, Scope, Throttled, Unreachable
+from connectors import sign_in_words
+from crm_sync.core.errors import CrmSyncError, Kind, Refused, Scope, Throttled, Unreachable
 
 Step = Literal[
     "greeting",
@@ -34,6 +35,14 @@ _THIS_MAIL = frozenset({"5.2.3", "5.3.4", "5.6.7"})
 _TOO_LARGE = 552
 _RECIPIENT_WAITS = frozenset({450, 451, 452})
 
+_FIRST_WORDS: frozenset[Step] = frozenset({"greeting", "EHLO"})
+_NO_SMTP = "Check host and port: what answers there may not be SMTP"
+
+_NOT_LIKE_THIS = "The provider does not let this account sign in this way; its admin can see why"
+_OF_A_POLICY = frozenset({"5.7.30", "5.7.139"})
+# Exchange says 5.7.139 of these, too.
+_WRONG_PASSWORD = re.compile(r"credentials (were|are) incorrect", re.IGNORECASE)
+
 _BY_CODE = MappingProxyType(
     {
         530: "The server wants a sign-in: set username and password",
@@ -42,13 +51,7 @@ _BY_CODE = MappingProxyType(
         538: 'The server wants encryption: set security = "tls" or "starttls"',
     }
 )
-_BY_STATUS = MappingProxyType(
-    {
-        "5.7.30": "The provider has switched off sign-in by password for this account",
-        "5.7.139": "The provider has switched off sign-in by password for this account",
-        "5.7.60": "This account may not send as this address: check from",
-    }
-)
+_BY_STATUS = MappingProxyType({"5.7.60": "This account may not send as this address: check from"})
 _BY_STEP: MappingProxyType[Step, str] = MappingProxyType(
     {
         "MAIL": "Check that this account may send from the address in from",
@@ -85,19 +88,32 @@ def complaint(step: Step, reply: Reply, account: str) -> CrmSyncError:
     """The error for an answer that isn't the wanted one. The server's own words are left out."""
     said = f"{reply.code} {reply.status}".strip()
     if not reply.no:
-        return Unreachable(f"the server's answer to {step} makes no sense", where=account)
+        advice = _NO_SMTP if step in _FIRST_WORDS else ""
+        what = f"the server's answer to {step} makes no sense"
+        return Unreachable(what, where=account, advice=advice)
+    if step == "AUTH":
+        told = sign_in_words.explanation(reply.text, "SMTP", account)
+        if told is not None:
+            return told
     if reply.code < 500 or reply.status in _QUOTA:  # noqa: PLR2004  # as above
         wait = Throttled(f"the server asks to wait: {said} to {step}", where=account)
         wait.scope = "item" if _is_greylisting(step, reply) else "account"
         return wait
+    by_policy = step == "AUTH" and _is_policy(reply)
     advice = _BY_STATUS.get(reply.status) or _BY_CODE.get(reply.code) or _BY_STEP.get(step) or ""
+    kind: Kind = "password" if step == "AUTH" else ""
     return Refused(
         f"the server refuses {step}: {said}",
         where=account,
-        advice=advice,
+        advice=_NOT_LIKE_THIS if by_policy else advice,
         scope=_scope(step, reply),
-        kind="password" if step == "AUTH" else "",
+        kind="policy" if by_policy else kind,
     )
+
+
+def _is_policy(reply: Reply) -> bool:
+    """Whether a no to a sign-in is about its way, whatever the password."""
+    return reply.status in _OF_A_POLICY and not _WRONG_PASSWORD.search(reply.text)
 
 
 def _is_greylisting(step: Step, reply: Reply) -> bool:

@@ -1,5 +1,8 @@
 """Commands about the configuration: init, check, config show, doctor."""
 
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +14,8 @@ from crm_sync.core.records import Finding
 
 if TYPE_CHECKING:
     from crm_sync.app import App
-    from crm_sync.ports import Sender, Source
+    from crm_sync.ports import Place
+    from crm_sync.settings import AccountSettings, SenderSettings, Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -140,15 +144,17 @@ def examine_all(app: "App", findings: list[Finding]) -> list[Finding]:
     from crm_sync.runtime import sending_domain
     from crm_sync.runtime.sending_domain import resolver
 
-    probes: list[tuple[str, Source | Sender]] = [
-        (account.name, app.connectors.open_source(account)) for account in app.settings.accounts
+    places = _places(app.settings)
+    probes: list[tuple[str, Callable[[], list[Finding]]]] = [
+        (account.name, partial(_try_account, app, account, sorted(places[account.name])))
+        for account in app.settings.accounts
     ]
     for sender in (app.settings.sender, *app.settings.senders):
         if sender is not None:
             whose = f" of {sender.rep}" if sender.rep else ""
-            probes.append((f"sender{whose}", app.connectors.open_sender(sender)))
+            probes.append((f"sender{whose}", partial(_try_sender, app, sender)))
     with ThreadPoolExecutor(8) as pool:
-        for name, found in pool.map(lambda p: (p[0], list(p[1].probe())), probes):
+        for name, found in pool.map(lambda p: (p[0], p[1]()), probes):
             findings += [
                 Finding(f"{name}: {one.name}", one.ok, one.problem, one.advice) for one in found
             ]
@@ -156,6 +162,40 @@ def examine_all(app: "App", findings: list[Finding]) -> list[Finding]:
         for found in pool.map(lambda d: sending_domain.examine(d[0], d[1], resolver()), domains):
             findings += found
     return findings
+
+
+def _try_account(
+    app: "App", account: "AccountSettings", places: "Sequence[Place]"
+) -> list[Finding]:
+    """What is found of an account and, when it is well, of its folders for mails of ours."""
+    from crm_sync.runtime.doctor import examine_filing
+
+    found = list(app.connectors.open_source(account).probe())
+    if places and all(one.ok for one in found):
+        # On a connection of its own: not where a password was refused a moment ago.
+        found += examine_filing(app.connectors.open_filing(account), places)
+    return found
+
+
+def _try_sender(app: "App", sender: "SenderSettings") -> list[Finding]:
+    return list(app.connectors.open_sender(sender).probe())
+
+
+def _places(settings: "Settings") -> "defaultdict[str, set[Place]]":
+    """The folders that are to keep mails of ours, by the name of the account they are in."""
+    from crm_sync.settings import AccountSettings, drafts_of
+
+    found: defaultdict[str, set[Place]] = defaultdict(set)
+    for sender in (settings.sender, *settings.senders):
+        if sender is not None and sender.filing is not None:
+            found[sender.filing].add("sent")
+    wishes = (settings.sending.customers, *(one.customers for one in settings.greetings))
+    if settings.sender is not None and "draft" in wishes and settings.sending.customers != "off":
+        for rep in settings.reps:
+            place = drafts_of(settings, rep.email)
+            if isinstance(place, AccountSettings):
+                found[place.name].add("drafts")
+    return found
 
 
 def _sending_domains(app: "App") -> list[tuple[str, str]]:

@@ -29,6 +29,7 @@ Kind = Literal[
     "quota",
     "connections",
     "password",
+    "locked",
     "sign_in",
     "consent",
     "registration",
@@ -41,9 +42,10 @@ Kind = Literal[
 
 network: no connection, or it broke. unavailable: the server says that it can't at the moment.
 throttled, quota, connections: too fast, too much, too many at a time. password: refused, and the
-server says so; sign_in: refused without a reason. consent: a person has to sign in again.
-registration: what the application was registered with. policy: the provider wants something else
-first. permission: signed in, but not allowed. certificate: TLS. settings: what an admin wrote.
+server says so; sign_in: refused without a reason; locked: nobody gets in for a while, after too
+many tries. consent: a person has to sign in again. registration: what the application was
+registered with. policy: the provider wants something else first. permission: signed in, but not
+allowed. certificate: TLS. settings: what an admin wrote.
 """
 
 
@@ -73,9 +75,12 @@ class CrmSyncError(Exception):
         if scope is not None:
             self.scope = scope
 
-    def sentence(self) -> str:
-        """The error as one line for a person: where, what happened, what to do."""
-        head = f"{self.where}: {self.what}" if self.where else self.what
+    def sentence(self, within: str = "") -> str:
+        """The error as one line for a person: where, what happened, what to do.
+
+        `within` is what the line will stand under, an account's name; it is not named twice.
+        """
+        head = self.what if self.where in ("", within) else f"{self.where}: {self.what}"
         return f"{head}. {self.advice}" if self.advice else head
 
     def __str__(self) -> str:

@@ -1,15 +1,34 @@
-"""What `doctor` asks the machine itself: clock, database, disk."""
+"""What `doctor` asks the machine itself (clock, database, disk), and mailboxes that keep mails."""
 
 import shutil
 import sqlite3
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from crm_sync.core.records import Finding
-from crm_sync.ports import Clock
+from crm_sync.ports import Clock, Filing, Place
 
 _ROOM = 200 * 1024 * 1024
 _BUILT_AFTER = 2026
+
+
+@runtime_checkable
+class _Probed(Protocol):
+    """A `Filing` whose folders can be tried without writing into them."""
+
+    def probe_folders(self, places: Collection[Place]) -> Iterator[Finding]:
+        """One finding for each place. Raises nothing; changes nothing."""
+        ...
+
+
+def examine_filing(filing: Filing, places: Collection[Place]) -> list[Finding]:
+    """Findings about the folders where a mailbox is to keep mails of ours; closes the filing."""
+    try:
+        return list(filing.probe_folders(places)) if isinstance(filing, _Probed) else []
+    finally:
+        filing.close()
 
 
 def examine(database: Path, clock: Clock) -> list[Finding]:

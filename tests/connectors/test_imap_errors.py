@@ -24,7 +24,7 @@ OPTIONS = ImapOptions(host="imap.acme.example", username="karin", password="hunt
         (b"[AUTHENTICATIONFAILED] Authentication failed.", Refused, "password", "refused the password of karin"),
         (b"[AUTHENTICATIONFAILED] Invalid credentials (Failure)", Refused, "password", "password of karin"),
         (b"[AUTHENTICATIONFAILED] LOGIN invalid credentials or IMAP is disabled", Refused, "password", "password of karin"),
-        (b"[AUTHENTICATIONFAILED] Too many tries, try again later", Refused, "password", "password of karin"),
+        (b"[AUTHENTICATIONFAILED] Too many tries, try again later", Refused, "locked", "locked the account karin"),
         (b"LOGIN failed.", Refused, "sign_in", "refused the password of karin"),
         (b"AUTHENTICATE failed.", Refused, "sign_in", "refused the password of karin"),
         (b"[EXPIRED] your password", Refused, "password", "has expired"),

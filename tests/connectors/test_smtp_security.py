@@ -101,7 +101,8 @@ def test_a_wrong_password_is_refused_after_one_try(serve, ca_file):
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
-        ("454 4.7.0 Too many login attempts", Throttled),
+        ("454 4.7.0 Too many login attempts", Refused),
+        ("454 4.7.0 Not now", Throttled),
         ("534 5.7.9 Application-specific password required", Refused),
         ("535 5.7.139 Authentication unsuccessful, disabled for the Tenant", Refused),
         ("530 5.7.0 Must issue a STARTTLS command first", Refused),

@@ -11,11 +11,7 @@ from connectors.oauth.sign_in import sign_in
 from crm_sync.core.errors import UsageError
 from crm_sync.ports import Prompt, SourceKind, Surroundings
 
-_MICROSOFT: Final = (
-    "https://outlook.office.com/IMAP.AccessAsUser.All",
-    "https://outlook.office.com/SMTP.Send",
-    "offline_access",
-)
+_MICROSOFT: Final = ("https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access")
 
 
 def _build(options: ImapOptions, surroundings: Surroundings) -> ImapSource:

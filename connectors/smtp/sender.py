@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from connectors.hosts import in_clear
 from connectors.oauth.access import TokenSource
 from connectors.smtp.options import SmtpOptions
 from connectors.smtp.replies import complaint
@@ -14,13 +15,6 @@ from crm_sync.core.records import Draft, Finding, Receipt
 from crm_sync.ports import Found, Surroundings
 
 _LONGEST_ANSWER = 200
-_LOOPBACK = ("localhost", "127.", "::1")
-_IN_CLEAR = Finding(
-    "encryption",
-    ok=False,
-    problem="the password crosses the network unencrypted",
-    advice='Set security = "starttls" or "tls"',
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +69,7 @@ class SmtpSender:
             steps.append(("encryption", session.secure))
         if self._options.username:
             steps.append(("sign-in", session.sign_in))
-        if self._tells_password_in_clear():
-            yield _IN_CLEAR
+            yield from in_clear(self._options.host, self._options.security, self._options.auth)
         name = "sign-in by OAuth 2.0"
         try:
             if self._tokens is not None:
@@ -92,11 +85,6 @@ class SmtpSender:
     def close(self) -> None:
         """Says QUIT and lets go of the connection."""
         self._session.quit()
-
-    def _tells_password_in_clear(self) -> bool:
-        options = self._options
-        here = options.host.startswith(_LOOPBACK)
-        return options.security == "none" and bool(options.username) and not here
 
     def _letter(self, draft: Draft) -> _Letter:
         try:

@@ -31,6 +31,7 @@ _QUIT_TIMEOUT = 5.0
 _SIZE_DIGITS = 20  # RFC 1870 section 4
 _DOT = b".\r\n"
 _NONSENSE = Reply(-1, "")
+_NO_GREETING = 'Check host, port and security: port 465 is "tls", port 587 "starttls"'
 
 
 class Session:
@@ -143,7 +144,8 @@ class Session:
         if reply.code == _SIGNED_IN:
             return
         error = complaint("AUTH", reply, self._account)
-        error.advice = tokens.remedy if reply.code in _BAD_TOKEN else error.advice
+        if reply.code in _BAD_TOKEN and error.kind == "password":
+            error.advice = tokens.remedy
         raise error
 
     def _bear(self, mechanism: Mechanism, token: AccessToken) -> Reply:
@@ -274,7 +276,9 @@ class Session:
             self.drop()
             seconds = f"{self._options.command_timeout:g}"
             raise Unreachable(
-                f"the server did not answer {step} within {seconds} s", where=self._account
+                f"the server did not answer {step} within {seconds} s",
+                where=self._account,
+                advice=_NO_GREETING if step == "greeting" else "",
             ) from error
         except OSError as error:
             self.drop()
@@ -294,7 +298,8 @@ class Session:
             ) from error
 
     def _broken(self, step: str) -> Unreachable:
-        return Unreachable(f"the connection broke at {step}", where=self._account)
+        advice = _NO_GREETING if step == "greeting" else ""
+        return Unreachable(f"the connection broke at {step}", where=self._account, advice=advice)
 
     def _unfit(self, what: str) -> Refused:
         return Refused(what, where=self._account, scope="item")
@@ -328,7 +333,7 @@ def _unreached(error: Exception, at: str) -> tuple[str, str]:
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens at {at}", "Check host and port, and that the server runs"
     if isinstance(error, TimeoutError):
-        return f"{at} does not answer", "Check host, port and firewalls"
+        return f"{at} does not answer", "Check host, port, security and firewalls"
     if isinstance(error, ssl.SSLError):
         return f"{at} and we could not agree on TLS", "Check port and security"
     return f"the connection to {at} broke", "Check host and port"

@@ -87,7 +87,7 @@ class Wire(smtplib.SMTP):
             if size > _LONGEST_REPLY:
                 raise ConnectionError("the answer has no end")
             lines.append(line)
-            if line[3:4] != b"-":
+            if line[3:4] != b"-" or not line[_CODE].isdigit():  # "SSH-2.0" is no first line of two
                 break
         codes = {line[_CODE] for line in lines}
         text = b"\n".join(line[4:].strip() for line in lines)

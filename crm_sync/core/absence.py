@@ -55,7 +55,7 @@ _LETTERS: Final = {
 }
 _SPACES: Final = re.compile(r"[^\S\n]+")
 _PARAGRAPH: Final = re.compile(r"\n[ \n]*\n")
-_END_OF_SENTENCE: Final = re.compile(r"[!?。！？\n]|[^\W\d]{4}\. ")
+_END_OF_SENTENCE: Final = re.compile(r"[!?。！？\n]|(?<=[^\W\d]{4})\. ")
 _ADDRESS: Final = re.compile(r"[\w.+'-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}")
 _NOBODY: Final = re.compile(r"(?:no-?reply|do-?not-?reply|mailer-daemon|postmaster)[@+]")
 
@@ -267,15 +267,19 @@ def _weekday_names() -> dict[str, int]:
     for code in _LOCALES:
         days = Locale.parse(code).days["format"]["wide"]
         names |= {plain(name): number for number, name in days.items()}
+        if code == "fi":  # "perjantaina" is "perjantaihin" before "asti"
+            for number, name in days.items():
+                stem = plain(name).removesuffix("na")
+                names[stem + ("on" if stem.endswith("o") else "hin")] = number
     return names
 
 
 @lru_cache(maxsize=1)
 def _dates() -> re.Pattern[str]:
-    """Everything that may be a day and a month, with or without a year."""
+    """Everything that may be a day and a month, with or without a year; "klo 16.00" is a time."""
     names = "|".join(sorted(map(re.escape, _month_names()), key=len, reverse=True))
     return re.compile(
-        r"(?<!\d)(?<!\d[.,:/])(?:"
+        r"(?<!\d)(?<!\d[.,:/])(?<!klo )(?<!\bkl )(?<!\bkl\. )(?:"
         r"(?P<y1>\d{4}) ?[-/.] ?(?P<m1>\d{1,2}) ?[-/.] ?(?P<d1>\d{1,2})"
         r"|(?:(?P<y2>\d{4}) ?[年년] ?)?(?P<m2>\d{1,2}) ?[月월] ?(?P<d2>\d{1,2}) ?"
         r"(?:[日号號일]|(?=[~-]))"
@@ -317,8 +321,9 @@ def _cues() -> re.Pattern[str]:
 
 @lru_cache(maxsize=4)
 def _after(spaced: str, unspaced: str) -> re.Pattern[str]:
-    """The words after a date, a little way off."""
-    return re.compile(rf"[^\d]{{0,30}}?(?:{_any(spaced, unspaced)})")
+    """The words after a date, a little way off; a time of day may stand between."""
+    time = r"\D{0,10}\d{1,2}(?:[:.]\d\d)?(?![\d.])"
+    return re.compile(rf"(?:{time})?\D{{0,30}}?(?:{_any(spaced, unspaced)})")
 
 
 @lru_cache(maxsize=1)

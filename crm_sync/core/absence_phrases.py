@@ -40,12 +40,14 @@ to|bis|tot|t/m|till|til|au|al|ao|a|à|do|по|تا|إلی|الی|đến|tới|s/
 """Between the first day away and the last, besides the signs for it."""
 
 UNTIL_AFTER: Final = r"""
-asti|saakka|mennessä|kadar|dek
+asti|saakka|mennessä
+kadar|dek
+\w{2,}[áé]ig
 """
 """After the last day away."""
 
 UNTIL_AFTER_UNSPACED: Final = r"""
--ig\b|まで|迄|까지|为止|為止|之前|以前|止
+-[áé]?ig\b|まで|迄|까지|为止|為止|之前|以前|止
 """
 
 BACK: Final = r"""

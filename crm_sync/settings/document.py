@@ -44,10 +44,13 @@ class Document:
     mode: int
 
     def line(self, path: KeyPath) -> int | None:
-        """The line of the value at `path`, else of the nearest table around it, else None."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.lines:
-                return self.lines[path[:length]]
+        """The line of the value at `path`, else of the nearest table around it, else None.
+
+        Of a list of tables it is that of the first.
+        """
+        for place in ((*path, 0), *(path[:length] for length in range(len(path), 0, -1))):
+            if place in self.lines:
+                return self.lines[place]
         return None
 
 

@@ -62,9 +62,9 @@ class Faults:
         for details in error.errors(include_url=False):
             path = self._existing(at, details["loc"])
             is_secret = not secrets.isdisjoint(str(part) for part in details["loc"])
-            self.add(
-                path, *_sentences(details, _keys_at(model, details["loc"]), is_secret=is_secret)
-            )
+            known = _keys_at(model, details["loc"])
+            brackets = None if at else _brackets(details)
+            self.add(path, *(brackets or _sentences(details, known, is_secret=is_secret)))
 
     def key(self, path: KeyPath) -> str:
         """The name of the value at `path`, for a person."""
@@ -110,6 +110,20 @@ def _sentences(error: ErrorDetails, known: Iterable[str], *, is_secret: bool) ->
             return _not_one_of(error["input"], context["expected"])
         case _:
             return _not_as_expected(error, is_secret=is_secret), ""
+
+
+def _brackets(error: ErrorDetails) -> tuple[str, str] | None:
+    """What to say of [x] in place of [[x]] and the other way round; None for another fault."""
+    section, *inside = error["loc"]
+    if inside:
+        return None
+    if error["type"] == "list_type" and isinstance(error["input"], dict):
+        advice = f"Write [[{section}]] for each, with two brackets on either side."
+        return "is one table, and there may be several", advice
+    if error["type"] == "model_type" and isinstance(error["input"], list):
+        advice = f"Write [{section}], with one bracket on either side."
+        return "is a list, and there is only one table", advice
+    return None
 
 
 def _not_as_expected(error: ErrorDetails, *, is_secret: bool) -> str:

@@ -13,7 +13,7 @@ demo: $(MARK)-demo ## the whole thing on a machine that has nothing (ARGS=--keep
 
 test: $(MARK)-dev dovecot ## everything that must pass before a change lands
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint types floors
 

@@ -62,7 +62,7 @@ def test_with_keep_the_servers_stay_and_a_later_customers_past_appears(tmp_path)
             "Chairs for six classrooms",
         ]
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(20) == 0
+        assert demo.wait(60) == 0
     finally:
         watchdog.cancel()
         demo.kill()

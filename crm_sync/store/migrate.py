@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, inspect, select
 from crm_sync.core.errors import SchemaMismatch
 from crm_sync.store.tables import alembic_version
 
-HEAD = "0002"
+HEAD = "0003"
 """The schema that this program knows; revisions are numbered as they come."""
 
 

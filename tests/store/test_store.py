@@ -65,11 +65,36 @@ def test_an_older_database_is_copied_before_it_is_migrated(url, tmp_path, monkey
         open_store(url, KEYS).close()
     open_store(url, KEYS).close()
 
-    copy = tmp_path / "diary.db.before-0002"
+    copy = tmp_path / f"diary.db.before-{migrate.HEAD}"
     with sqlite3.connect(copy) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
     connection.close()
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("had_it", [True, False], ids=["with it", "without"])
+def test_a_database_of_0002_gets_the_index_that_some_of_them_lack(
+    url, tmp_path, monkeypatch, had_it
+):
+    with monkeypatch.context() as older:
+        older.setattr(migrate, "HEAD", "0002")
+        open_store(url, KEYS).close()
+    with sqlite3.connect(tmp_path / "diary.db") as connection:
+        if had_it:
+            connection.execute(
+                "CREATE INDEX ix_interaction_planned ON interaction (ends_at) "
+                "WHERE status = 'planned'"
+            )
+    connection.close()
+    open_store(url, KEYS).close()
+
+    with sqlite3.connect(tmp_path / "diary.db") as connection:
+        found = connection.execute(
+            "SELECT sql FROM sqlite_master WHERE name = 'ix_interaction_planned'"
+        ).fetchall()
+    connection.close()
+    assert len(found) == 1
+    assert "status = 'planned'" in found[0][0]
 
 
 def test_another_master_secret_is_refused(url, store):

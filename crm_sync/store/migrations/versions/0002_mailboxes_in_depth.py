@@ -60,14 +60,6 @@ def upgrade() -> None:
         )
         batch_op.add_column(sa.Column("octets_day", sa.String(length=10), nullable=True))
 
-    with op.batch_alter_table("interaction", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_interaction_planned",
-            ["ends_at"],
-            unique=False,
-            sqlite_where=sa.text("status = 'planned'"),
-        )
-
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.add_column(sa.Column("via", sa.Text(), server_default="", nullable=False))
         batch_op.add_column(sa.Column("filed", sa.Boolean(), nullable=True))

@@ -6,7 +6,7 @@ Only PROPFIND, REPORT and GET are sent. What a server said is never repeated in 
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -19,6 +19,7 @@ from caldav.lib.http_sync import requests as http
 from connectors import proxy
 from connectors.caldav.multistatus import Multistatus, read_multistatus
 from connectors.caldav.options import CaldavOptions
+from connectors.causes import causes_of
 from crm_sync.core.errors import CrmSyncError, Refused, Scope, Throttled, Unreachable
 from crm_sync.ports import Clock
 
@@ -191,7 +192,7 @@ def connecting(failure: BaseException, options: CaldavOptions) -> CrmSyncError:
     if refused is not None:
         what, advice = refused
         return Refused(what, where=where, advice=advice)
-    causes = list(_causes(failure))
+    causes = list(causes_of(failure))
     what, advice = proxy.trouble(options.url, causes) or _silence(failure, causes)
     return Unreachable(what, where=where, advice=advice, kind="network", scope="host")
 
@@ -211,7 +212,7 @@ def _silence(failure: BaseException, causes: Sequence[BaseException]) -> tuple[s
 
 def _refused(failure: BaseException, options: CaldavOptions) -> tuple[str, str] | None:
     """What only a person can mend, and how; None when trying again may help."""
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(failure)):
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes_of(failure)):
         advice = "Name the file of its authority as ca_file, or have the certificate renewed."
         return "the certificate of the server can't be verified", advice
     if options.ca_file is not None and type(failure) in {
@@ -224,19 +225,6 @@ def _refused(failure: BaseException, options: CaldavOptions) -> tuple[str, str] 
     if isinstance(failure, http.exceptions.TooManyRedirects):
         return "the server redirects in circles", "Check url."
     return None
-
-
-def _causes(failure: BaseException) -> Iterator[BaseException]:
-    """A failure and what lies below it: by chain, by urllib3's `reason`, or among its arguments."""
-    waiting, seen = [failure], set[int]()
-    while waiting and len(seen) < 50:  # noqa: PLR2004  # chains are short
-        one = waiting.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        below = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
-        waiting += [found for found in below if isinstance(found, BaseException)]
 
 
 def _is_unresolved(cause: BaseException) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 import httpx2
 
 from connectors import proxy
+from connectors.causes import causes_of
 from connectors.graph.options import GraphOptions
 from crm_sync.core.errors import CrmSyncError, Refused, Unreachable
 
@@ -136,7 +137,7 @@ class Transport:
 
     def _error(self, failure: BaseException, url: str) -> CrmSyncError:
         """Why there was no answer."""
-        where, causes = self._account, list(_causes(failure))
+        where, causes = self._account, list(causes_of(failure))
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
             advice = "Name the authority's file as ca_file, if a proxy of yours is between."
             what = "Microsoft's certificate can't be verified"
@@ -158,14 +159,6 @@ def _silence(failure: BaseException, causes: Sequence[BaseException]) -> tuple[s
     if isinstance(failure, httpx2.TimeoutException):
         return "Microsoft is silent", "Trying again later."
     return "the connection to Microsoft failed", "Check network and proxy; trying again later."
-
-
-def _causes(failure: BaseException | None) -> Iterator[BaseException]:
-    for _ in range(20):
-        if failure is None:
-            return
-        yield failure
-        failure = failure.__cause__ or failure.__context__
 
 
 def _keep_the_libraries_quiet() -> None:

@@ -7,7 +7,7 @@ address or nowhere. What a provider said never leaves this package but as words 
 import json
 import logging
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from connectors import proxy
+from connectors.causes import causes_of
 from crm_sync.core.errors import CrmSyncError, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _object(body: bytes) -> Mapping[str, Any] | None:
 
 def _broken(error: Exception, url: str, where: str) -> CrmSyncError:
     """Why there was no answer; the library's own words are left out, they may quote the request."""
-    host, causes = urlsplit(url).netloc, list(_causes(error))
+    host, causes = urlsplit(url).netloc, list(causes_of(error))
     if any(isinstance(one, ssl.SSLCertVerificationError) for one in causes):
         advice = "Behind a proxy that opens TLS, name its authority's file as ca_file."
         what = f"the certificate of {host} can't be verified"
@@ -118,14 +119,6 @@ def _silence(host: str, causes: Sequence[BaseException]) -> tuple[str, str]:
     is_silent = any(isinstance(one, httpx2.TimeoutException | TimeoutError) for one in causes)
     what = f"{host} is silent" if is_silent else f"there is no connection to {host}"
     return what, "Signing in is tried again later."
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    for _ in range(10):
-        if error is None:
-            return
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:

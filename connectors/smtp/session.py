@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 from pydantic import SecretStr
 
+from connectors import sign_in_words
 from connectors.oauth.access import TokenSource
 from connectors.oauth.grant import AccessToken
 from connectors.oauth.sasl import MECHANISMS, Mechanism, initial_response
@@ -138,7 +139,8 @@ class Session:
             )
         token = tokens.access()
         reply = self._bear(mechanism, token)
-        if reply.code in _BAD_TOKEN:
+        # Another token does not help where the server gives another reason, a lock least of all.
+        if reply.code in _BAD_TOKEN and not sign_in_words.explains(reply.text):
             newer = tokens.access(rejected=token.text)
             reply = self._bear(mechanism, newer) if newer != token else reply
         if reply.code == _SIGNED_IN:

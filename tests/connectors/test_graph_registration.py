@@ -10,16 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from crm_sync.core.errors import Refused
-from tests.servers.graph import running
-from tests.servers.graph_account import ACCOUNT, NOW, Account
-
-
-@pytest.fixture
-def account():
-    with running() as graph:
-        account = Account(graph)
-        yield account
-        account.close()
+from tests.servers.graph_account import ACCOUNT, NOW
 
 
 @pytest.fixture(params=["source", "sender"])

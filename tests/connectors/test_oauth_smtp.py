@@ -37,6 +37,7 @@ class Post:
 
     def __init__(self):
         self.good, self.tries, self.taken = set(), [], []
+        self.no = "535 5.7.8 Username and Password not accepted"
 
     async def auth_XOAUTH2(self, server, args):  # noqa: N802  # found by the mechanism's name
         user, token = _read(b64decode(args[1]))
@@ -46,7 +47,7 @@ class Post:
         why = b64encode(json.dumps({"status": "400", "schemes": "Bearer"}).encode()).decode()
         await server.push(f"334 {why}")
         assert await server._reader.readline() == b"\r\n"
-        await server.push("535 5.7.8 Username and Password not accepted")
+        await server.push(self.no)
         return AuthResult(success=False, handled=True)
 
     async def handle_DATA(self, _server, _session, envelope):  # noqa: N802  # aiosmtpd's name
@@ -134,6 +135,16 @@ def test_tokens_that_are_never_right_are_tried_twice_and_refused_with_the_comman
     assert "crm-sync login team/smtp" in caught.value.advice
     assert "eyJ" not in caught.value.sentence()
     assert (len(post.tries), left, post.taken) == (2, [], [])
+
+
+def test_a_locked_account_is_not_shown_another_token(server, post):
+    sender = sender_of(server, post)
+    post.good.clear()
+    post.no = "535 5.7.8 Account is temporarily locked"
+    with pytest.raises(Refused) as caught:
+        sender.send(DRAFT, lambda: None)
+    assert caught.value.kind == "locked"
+    assert len(post.tries) == 1
 
 
 def test_while_the_provider_is_down_nothing_leaves_and_then_it_does(server, post):
